@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class MarketFeedConfig(AppConfig):
+    name = "market_feed"

@@ -1,0 +1,186 @@
+"""Orders, the trades they made, and every other event of their lives.
+
+Nothing here is deleted. An order's `sequence` is that of the last event that changed it, so
+`sequence > n` finds what changed since n: the book in memory catches up with one query.
+"""
+
+from decimal import Decimal
+
+from django.db import models
+from django.db.models import F, Q
+
+from stocks.models import Stock
+from users.fields import FixedPointField
+from users.models import User
+
+
+class Order(models.Model):
+    """An instruction to buy or sell. Once stored it is fully paid for."""
+
+    class Side(models.TextChoices):
+        BUY = "buy"
+        SELL = "sell"
+
+    class Type(models.TextChoices):
+        LIMIT = "limit"
+        MARKET = "market"
+        BOUNDED = "bounded"
+
+    class TimeInForce(models.TextChoices):
+        GTC = "gtc", "good till cancelled"
+        IOC = "ioc", "immediate or cancel"
+        FOK = "fok", "fill or kill"
+        DAY = "day", "good for the day"
+
+    class Status(models.TextChoices):
+        PENDING = "PENDING"
+        ACTIVE = "ACTIVE"
+        PARTIALLY_FILLED = "PARTIALLY_FILLED"
+        FILLED = "FILLED"
+        CANCELLED = "CANCELLED"
+        EXPIRED = "EXPIRED"
+        REJECTED = "REJECTED"
+
+    OPEN_STATUSES = (Status.PENDING, Status.ACTIVE, Status.PARTIALLY_FILLED)
+
+    order_id = models.UUIDField(primary_key=True, editable=False)
+    client_order_id = models.CharField(max_length=48, null=True, blank=True)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="orders")
+    stock = models.ForeignKey(Stock, on_delete=models.PROTECT, related_name="orders")
+    side = models.CharField(max_length=4, choices=Side)
+    type = models.CharField(max_length=8, choices=Type)
+    time_in_force = models.CharField(max_length=3, choices=TimeInForce, default=TimeInForce.GTC)
+    quantity = models.BigIntegerField()
+    price = FixedPointField(null=True)
+    lower_bound = FixedPointField(null=True)
+    upper_bound = FixedPointField(null=True)
+    # The worst price it may trade at, and what a buy holds per share: the limit, the bound on its own
+    # side, or for a market order the edge of the collar.
+    limit_price = FixedPointField()
+
+    status = models.CharField(max_length=16, choices=Status, default=Status.PENDING)
+    reason = models.CharField(max_length=32, blank=True, default="")
+    remaining_quantity = models.BigIntegerField()
+    traded_quantity = models.BigIntegerField(default=0)
+    traded_value = FixedPointField(default=Decimal(0))
+    # When it took its place in the queue at its price; null while PENDING.
+    priority = models.BigIntegerField(null=True)
+    sequence = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-created_at", "-order_id"]
+        indexes = [
+            models.Index(fields=["user", "-created_at"], name="order_user_newest"),
+            # What changed since a sequence: catch-up, and the whole book when a process starts.
+            models.Index(fields=["stock", "sequence"], name="order_stock_sequence"),
+            models.Index(
+                fields=["stock", "side", "limit_price"],
+                name="order_open_by_price",
+                condition=Q(remaining_quantity__gt=0),
+            ),
+            models.Index(fields=["created_at"], name="order_pending", condition=Q(status="PENDING")),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                name="order_client_order_id_unique",
+                fields=["user", "client_order_id"],
+                condition=Q(client_order_id__isnull=False),
+            ),
+            models.CheckConstraint(name="order_quantity_positive", condition=Q(quantity__gt=0)),
+            models.CheckConstraint(name="order_limit_price_positive", condition=Q(limit_price__gt=0)),
+            models.CheckConstraint(
+                name="order_quantity_adds_up",
+                condition=Q(
+                    traded_quantity__gte=0,
+                    remaining_quantity__gte=0,
+                    quantity__gte=F("traded_quantity") + F("remaining_quantity"),
+                ),
+            ),
+            models.CheckConstraint(
+                name="order_open_has_remainder",
+                condition=Q(status__in=["PENDING", "ACTIVE", "PARTIALLY_FILLED"], remaining_quantity__gt=0)
+                | Q(status__in=["FILLED", "CANCELLED", "EXPIRED", "REJECTED"], remaining_quantity=0),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.quantity} {self.stock_id}"
+
+
+class Trade(models.Model):
+    """One match: two orders, or an order and the outside market (then one side is null)."""
+
+    class Source(models.TextChoices):
+        BOOK = "book"
+        FEED = "feed"
+
+    trade_id = models.BigAutoField(primary_key=True)
+    stock = models.ForeignKey(Stock, on_delete=models.PROTECT, related_name="trades")
+    sequence = models.BigIntegerField()
+    price = FixedPointField()
+    quantity = models.BigIntegerField()
+    bid_order = models.ForeignKey(Order, on_delete=models.PROTECT, null=True, related_name="+")
+    ask_order = models.ForeignKey(Order, on_delete=models.PROTECT, null=True, related_name="+")
+    buyer = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    seller = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    taker_side = models.CharField(max_length=4, choices=Order.Side)
+    source = models.CharField(max_length=4, choices=Source)
+    # The sequence of the tick whose availability it spent; null for a trade between users.
+    tick_sequence = models.BigIntegerField(null=True)
+    executed_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-trade_id"]
+        constraints = [
+            models.UniqueConstraint(name="trade_stock_sequence", fields=["stock", "sequence"]),
+            models.CheckConstraint(
+                name="trade_price_quantity_positive", condition=Q(price__gt=0, quantity__gt=0)
+            ),
+            models.CheckConstraint(
+                name="trade_sides_match_source",
+                condition=Q(source="book", buyer__isnull=False, seller__isnull=False, tick_sequence__isnull=True)
+                | Q(source="feed", buyer__isnull=True, seller__isnull=False, tick_sequence__isnull=False)
+                | Q(source="feed", buyer__isnull=False, seller__isnull=True, tick_sequence__isnull=False),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["buyer", "-trade_id"], name="trade_buyer_newest", condition=Q(buyer__isnull=False)),
+            models.Index(fields=["seller", "-trade_id"], name="trade_seller_newest", condition=Q(seller__isnull=False)),
+            models.Index(fields=["stock", "executed_at"], name="trade_stock_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} {self.stock_id} at {self.price}"
+
+
+class OrderEvent(models.Model):
+    """What happened to an order, or (order null) to the market of a stock, other than a trade."""
+
+    class Kind(models.TextChoices):
+        ENTERED = "entered"
+        CANCELLED = "cancelled"
+        EXPIRED = "expired"
+        REJECTED = "rejected"
+        HALTED = "halted"
+        RESUMED = "resumed"
+
+    stock = models.ForeignKey(Stock, on_delete=models.PROTECT, related_name="+")
+    sequence = models.BigIntegerField()
+    kind = models.CharField(max_length=16, choices=Kind)
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, null=True, related_name="events")
+    # Shares it speaks of: entered with, cancelled, expired.
+    quantity = models.BigIntegerField(null=True)
+    reason = models.CharField(max_length=32, blank=True, default="")
+    occurred_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["stock", "sequence"]
+        constraints = [
+            models.UniqueConstraint(name="order_event_stock_sequence", fields=["stock", "sequence"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stock_id}:{self.sequence} {self.kind}"

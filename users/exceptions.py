@@ -1,0 +1,19 @@
+"""What every refusal has in common."""
+
+
+class Refusal(Exception):
+    """A request that a rule of the market does not allow. Nothing was changed.
+
+    `code` is the stable word of API.md, `status` the HTTP status it is answered with, `field` the name
+    of the input that broke the rule (None when no single one did).
+    """
+
+    code = "refused"
+    status = 400
+    field: str | None = None
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        if field is not None:
+            self.field = field
