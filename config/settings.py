@@ -139,7 +139,8 @@ STARTING_BALANCE = Decimal(env.str("STARTING_BALANCE", default="0"))
 
 # A market order trades within this fraction around the last price.
 MARKET_ORDER_COLLAR = Decimal(env.str("MARKET_ORDER_COLLAR", default="0.10"))
-MAX_OPEN_ORDERS_PER_USER = env.int("MAX_OPEN_ORDERS_PER_USER", default=10_000)
+# Threads that reserve and match in each process. SQLite has one writer, so more would only wait.
+ENGINE_THREADS = env.int("ENGINE_THREADS", default=1 if _database["ENGINE"].endswith("sqlite3") else 3)
 # How long a caller waits for the match before the answer says PENDING.
 ORDER_ANSWER_TIMEOUT_S = env.float("ORDER_ANSWER_TIMEOUT_S", default=10.0)
 # A pending order this old has lost the process that took it: any other may match it.

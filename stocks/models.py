@@ -36,8 +36,9 @@ class Stock(models.Model):
     last_price = FixedPointField(null=True, editable=False)
     last_tick_at = models.DateTimeField(null=True, editable=False)
     # The outside market until the next tick: it still sells `quote_ask_quantity` and still buys
-    # `quote_bid_quantity` at `quote_price`.
+    # `quote_bid_quantity` at `quote_price`. `quote_sequence` is the number of the tick that said so.
     quote_price = FixedPointField(null=True, editable=False)
+    quote_sequence = models.BigIntegerField(default=0, editable=False)
     quote_availability = models.BigIntegerField(default=0, editable=False)
     quote_ask_quantity = models.BigIntegerField(default=0, editable=False)
     quote_bid_quantity = models.BigIntegerField(default=0, editable=False)

@@ -18,7 +18,8 @@ MAX_MONEY_UNITS = 10**15 - 1
 MAX_MONEY = Decimal(MAX_MONEY_UNITS).scaleb(-DECIMAL_PLACES)
 MAX_PRICE = Decimal(1_000_000)
 MAX_PRICE_UNITS = int(MAX_PRICE) * SCALE
-MAX_QUANTITY = 1_000_000_000
+# The most shares in one order: with the highest price the value still fits in a BIGINT of units.
+MAX_QUANTITY = 100_000_000
 
 
 def to_units(value: Decimal | int) -> int:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import F, Q
 
-from users.fields import MAX_MONEY, FixedPointField
+from users.fields import FixedPointField
 
 
 class User(AbstractUser):
@@ -33,7 +33,6 @@ class CashAccount(models.Model):
                 name="cash_reserved_within_balance",
                 condition=Q(reserved__gte=0, reserved__lte=F("balance")),
             ),
-            models.CheckConstraint(name="cash_balance_in_range", condition=Q(balance__lte=MAX_MONEY)),
         ]
 
     def __str__(self) -> str:

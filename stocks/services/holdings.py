@@ -1,0 +1,88 @@
+"""Shares under lock: what trading holds, releases and moves.
+
+As with cash (`users.services.cash`): lock all in one call, in id order, change, write once. Accounts are
+locked before holdings, everywhere.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stocks.models import Holding
+from users.exceptions import Refusal
+from users.rows import fetch_rows, lock_clause, update_rows
+
+HoldingKey = tuple[int, str]
+
+
+class InsufficientShares(Refusal):
+    """The user does not have this many shares free."""
+
+    code = "insufficient_shares"
+
+
+@dataclass(slots=True)
+class LockedHolding:
+    """A holding whose row is locked by this transaction. `cost` is in units."""
+
+    holding_id: int
+    quantity: int
+    reserved: int
+    cost: int
+
+    @property
+    def available(self) -> int:
+        return self.quantity - self.reserved
+
+    def hold(self, quantity: int) -> None:
+        """Reserve shares. InsufficientShares when they are not available."""
+        if quantity > self.available:
+            raise InsufficientShares("you dont have enough shares to place this order")
+        self.reserved += quantity
+
+    def release(self, quantity: int) -> None:
+        """Free reserved shares."""
+        assert 0 <= quantity <= self.reserved, f"releasing {quantity} of {self.reserved}"
+        self.reserved -= quantity
+
+    def buy(self, quantity: int, value: int) -> None:
+        """Add shares that cost `value` units in all."""
+        self.quantity += quantity
+        self.cost += value
+
+    def sell(self, quantity: int) -> None:
+        """Take reserved shares away, and their part of the cost (average cost, rounded down)."""
+        self.release(quantity)
+        self.cost -= self.cost * quantity // self.quantity
+        self.quantity -= quantity
+
+
+def lock_holdings(keys: Iterable[HoldingKey], *, create: bool = False) -> dict[HoldingKey, LockedHolding]:
+    """The holdings of these (user_id, stock_id) pairs, locked in id order; missing ones made if `create`."""
+    wanted = set(keys)
+    if not wanted:
+        return {}
+    found = _lock_existing(wanted)
+    if create and len(found) < len(wanted):
+        missing = [Holding(user_id=user_id, stock_id=stock_id) for user_id, stock_id in sorted(wanted - set(found))]
+        Holding.objects.bulk_create(missing, ignore_conflicts=True)
+        found = _lock_existing(wanted)
+    return found
+
+
+def write_holdings(holdings: Iterable[LockedHolding]) -> None:
+    """Store what locked holdings have become."""
+    rows = [(item.holding_id, item.quantity, item.reserved, item.cost) for item in holdings]
+    update_rows(Holding, ["id"], ["quantity", "reserved", "cost"], rows)
+
+
+def _lock_existing(keys: set[HoldingKey]) -> dict[HoldingKey, LockedHolding]:
+    pairs = ", ".join(["(%s, %s)"] * len(keys))
+    rows = fetch_rows(
+        "SELECT id, user_id, stock_id, quantity, reserved, cost FROM stocks_holding "
+        f"WHERE (user_id, stock_id) IN (VALUES {pairs}) ORDER BY id {lock_clause()}",
+        [value for key in keys for value in key],
+    )
+    return {
+        (user_id, stock_id): LockedHolding(holding_id, quantity, reserved, cost)
+        for holding_id, user_id, stock_id, quantity, reserved, cost in rows
+    }
