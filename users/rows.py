@@ -29,22 +29,19 @@ def insert_rows(model: type[models.Model], columns: Sequence[str], rows: Sequenc
     if connection.vendor == "postgresql":
         _insert_postgresql(model, columns, rows)
     else:
-        marks = ", ".join(["%s"] * len(columns))
         with connection.cursor() as cursor:
-            cursor.executemany(f"{_insert_into(model, columns)} VALUES ({marks})", _adapted(rows))
+            cursor.executemany(
+                f"{_insert_into(model, columns)} VALUES ({marks(len(columns))})", _adapted(rows)
+            )
 
 
 def insert_rows_returning(
     model: type[models.Model], columns: Sequence[str], rows: Sequence[Row], returning: str
 ) -> list[Any]:
     """Insert all rows; the generated `returning` column of each, in the order of `rows`."""
-    chunk = MAX_PARAMETERS // len(columns)
     values: list[Any] = []
-    for start in range(0, len(rows), chunk):
-        part = list(_adapted(rows[start : start + chunk]))
-        marks = f"({', '.join(['%s'] * len(columns))})"
-        sql = f"{_insert_into(model, columns)} VALUES {', '.join([marks] * len(part))} RETURNING {_quoted(returning)}"
-        values += [value for (value,) in fetch_rows(sql, [value for row in part for value in row])]
+    for sql, parameters in _multi_row_inserts(model, columns, rows):
+        values += [value for (value,) in fetch_rows(f"{sql} RETURNING {_quoted(returning)}", parameters)]
     return values
 
 
@@ -52,23 +49,15 @@ def upsert_rows(
     model: type[models.Model], columns: Sequence[str], rows: Sequence[Row], conflict: str
 ) -> None:
     """Insert rows; `conflict` is the ON CONFLICT clause that says what a row already there becomes."""
-    if not rows:
-        return
-    chunk = MAX_PARAMETERS // len(columns)
-    marks = f"({', '.join(['%s'] * len(columns))})"
     with connection.cursor() as cursor:
-        for start in range(0, len(rows), chunk):
-            part = list(_adapted(rows[start : start + chunk]))
-            cursor.execute(
-                f"{_insert_into(model, columns)} VALUES {', '.join([marks] * len(part))} {conflict}",
-                [value for row in part for value in row],
-            )
+        for sql, parameters in _multi_row_inserts(model, columns, rows):
+            cursor.execute(f"{sql} {conflict}", parameters)
 
 
 def update_rows(
     model: type[models.Model], keys: Sequence[str], columns: Sequence[str], rows: Sequence[Row]
 ) -> int:
-    """Set `columns` of the rows found by `keys`; each row is (*keys, *columns).
+    """Set `columns` of the rows found by `keys`; each row is (*keys, *columns). A column may be in both.
 
     Returns how many rows were found: fewer than given means that a key did not match any more.
     """
@@ -88,7 +77,7 @@ def update_rows(
 
 
 def fetch_rows(sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-    """All rows of one query, raw: units, hex or UUID, and on SQLite text for times."""
+    """All rows of one query, raw: units, hex or UUID, times as the driver gives them."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return cursor.fetchall()
@@ -115,10 +104,8 @@ def stored_time(value: datetime) -> Any:
 
 def read_time(value: Any) -> datetime | None:
     """A time out of a raw row."""
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-    return value
+    # SQLite's driver knows the column's type and gives a time without a zone: it is stored as UTC.
+    return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def read_uuid(value: Any) -> str:
@@ -134,12 +121,22 @@ def _insert_into(model: type[models.Model], columns: Sequence[str]) -> str:
     return f"INSERT INTO {_quoted(model._meta.db_table)} ({', '.join(map(_quoted, columns))})"
 
 
+def _multi_row_inserts(
+    model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]
+) -> Iterable[tuple[str, list[Any]]]:
+    """INSERT statements with their parameters, as few as the limit on parameters allows."""
+    chunk = MAX_PARAMETERS // len(columns)
+    row_marks = f"({marks(len(columns))})"
+    for start in range(0, len(rows), chunk):
+        part = list(_adapted(rows[start : start + chunk]))
+        sql = f"{_insert_into(model, columns)} VALUES {', '.join([row_marks] * len(part))}"
+        yield sql, [value for row in part for value in row]
+
+
 def _adapted(rows: Iterable[Row]) -> Iterable[Row]:
     """Rows with times as the database takes them."""
     adapt = connection.ops.adapt_datetimefield_value
-    return (
-        tuple(adapt(value) if isinstance(value, datetime) else value for value in row) for row in rows
-    )
+    return (tuple(adapt(value) if isinstance(value, datetime) else value for value in row) for row in rows)
 
 
 def _insert_postgresql(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]) -> None:
@@ -147,11 +144,15 @@ def _insert_postgresql(model: type[models.Model], columns: Sequence[str], rows: 
 
     with connection.cursor() as cursor:
         if len(rows) < COPY_FROM_ROWS:
-            execute_values(cursor.cursor, f"{_insert_into(model, columns)} VALUES %s", rows, page_size=len(rows))
+            execute_values(
+                cursor.cursor, f"{_insert_into(model, columns)} VALUES %s", rows, page_size=len(rows)
+            )
             return
         names = ", ".join(map(_quoted, columns))
         text = "".join("\t".join(map(_copy_text, row)) + "\n" for row in rows)
-        cursor.cursor.copy_expert(f"COPY {_quoted(model._meta.db_table)} ({names}) FROM STDIN", io.StringIO(text))
+        cursor.cursor.copy_expert(
+            f"COPY {_quoted(model._meta.db_table)} ({names}) FROM STDIN", io.StringIO(text)
+        )
 
 
 def _copy_text(value: Any) -> str:
@@ -171,13 +172,13 @@ def _update_postgresql(
 ) -> int:
     from psycopg2.extras import execute_values
 
-    def typed(name: str) -> str:
+    def typed(prefix: str, name: str) -> str:
         # A VALUES list has no types of its own: text and NULL must be told theirs.
-        return f"v.{_quoted(name)}::{_column_type(model, name)}"
+        return f'v."{prefix}{name}"::{_column_type(model, name)}'
 
-    assignments = ", ".join(f"{_quoted(column)} = {typed(column)}" for column in columns)
-    found_by = " AND ".join(f"t.{_quoted(key)} = {typed(key)}" for key in keys)
-    names = ", ".join(map(_quoted, (*keys, *columns)))
+    assignments = ", ".join(f"{_quoted(column)} = {typed('new_', column)}" for column in columns)
+    found_by = " AND ".join(f"t.{_quoted(key)} = {typed('key_', key)}" for key in keys)
+    names = ", ".join([f'"key_{key}"' for key in keys] + [f'"new_{column}"' for column in columns])
     with connection.cursor() as cursor:
         execute_values(
             cursor.cursor,

@@ -71,7 +71,9 @@ _CANDLE_COLUMNS = (
 
 def _on_candle_conflict() -> str:
     def better(column: str, condition: str) -> str:
-        return f'"{column}" = CASE WHEN {condition} THEN excluded."{column}" ELSE stocks_candle."{column}" END'
+        return (
+            f'"{column}" = CASE WHEN {condition} THEN excluded."{column}" ELSE stocks_candle."{column}" END'
+        )
 
     earlier = "excluded.opened_at < stocks_candle.opened_at"
     later = "excluded.closed_at >= stocks_candle.closed_at"

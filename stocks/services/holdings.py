@@ -63,7 +63,9 @@ def lock_holdings(keys: Iterable[HoldingKey], *, create: bool = False) -> dict[H
         return {}
     found = _lock_existing(wanted)
     if create and len(found) < len(wanted):
-        missing = [Holding(user_id=user_id, stock_id=stock_id) for user_id, stock_id in sorted(wanted - set(found))]
+        missing = [
+            Holding(user_id=user_id, stock_id=stock_id) for user_id, stock_id in sorted(wanted - set(found))
+        ]
         Holding.objects.bulk_create(missing, ignore_conflicts=True)
         found = _lock_existing(wanted)
     return found

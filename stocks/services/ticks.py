@@ -148,6 +148,9 @@ def store_ticks(stock_id: str, ticks: Collection[StoredTick]) -> None:
     insert_rows(
         Tick,
         ["stock_id", "sequence", "price", "availability", "timestamp", "is_late"],
-        [(stock_id, tick.sequence, tick.price, tick.availability, tick.timestamp, tick.is_late) for tick in ticks],
+        [
+            (stock_id, tick.sequence, tick.price, tick.availability, tick.timestamp, tick.is_late)
+            for tick in ticks
+        ],
     )
     merge_candles(stock_id, ticks)

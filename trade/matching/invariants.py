@@ -41,10 +41,14 @@ def check_side(side: BookSide, sequence: int) -> int:
         orders = [order for order in level.queue if order.open_quantity]
         for order in orders:
             check_order(order, sequence)
-            assert order.side == side.side and order.limit_price == level.price, f"{order} is in the wrong place"
+            assert order.side == side.side and order.limit_price == level.price, (
+                f"{order} is in the wrong place"
+            )
         priorities = [order.priority for order in orders]
         assert priorities == sorted(priorities), f"queue at {level.price} is not by time"
-        assert level.count == len(orders) > 0, f"{level.count} orders counted at {level.price}, {len(orders)} there"
+        assert level.count == len(orders) > 0, (
+            f"{level.count} orders counted at {level.price}, {len(orders)} there"
+        )
         assert level.quantity == sum(order.open_quantity for order in orders), f"wrong total at {level.price}"
         count += len(orders)
     return count
@@ -52,5 +56,7 @@ def check_side(side: BookSide, sequence: int) -> int:
 
 def check_order(order: Order, sequence: int) -> None:
     assert order.open_quantity > 0 and order.traded_quantity >= 0, f"{order} is in the book with nothing open"
-    assert order.open_quantity + order.traded_quantity == order.quantity, f"quantities of {order} do not add up"
+    assert order.open_quantity + order.traded_quantity == order.quantity, (
+        f"quantities of {order} do not add up"
+    )
     assert 0 < order.priority <= order.sequence <= sequence, f"{order} is from the future"

@@ -103,6 +103,10 @@ class Market:
         self._remove(order)
         return [self._cancel(order, reason)]
 
+    def turn_away(self, order: Order, reason: str) -> list[Event]:
+        """End an order that has not entered yet."""
+        return [self._cancel(order, reason)]
+
     def expire(self, order_id: str, reason: str = DAY) -> list[Event]:
         """As `cancel`, because the order's time is over."""
         order = self.orders.get(order_id)
@@ -172,14 +176,18 @@ class Market:
 
     # --- Looking ------------------------------------------------------------------------------------
 
-    def snapshot(self, depth: int) -> tuple[tuple[tuple[int, int, int], ...], tuple[tuple[int, int, int], ...]]:
+    def snapshot(
+        self, depth: int
+    ) -> tuple[tuple[tuple[int, int, int], ...], tuple[tuple[int, int, int], ...]]:
         """The best `depth` levels of each side, best first, as (price, quantity, number of orders)."""
         return self._top(self._sides[BUY], depth), self._top(self._sides[SELL], depth)
 
     @staticmethod
     def _top(side: BookSide, depth: int) -> tuple[tuple[int, int, int], ...]:
         levels = side.levels()
-        return tuple((level.price, level.quantity, level.count) for level, _ in zip(levels, range(depth), strict=False))
+        return tuple(
+            (level.price, level.quantity, level.count) for level, _ in zip(levels, range(depth), strict=False)
+        )
 
     def side(self, side: int) -> BookSide:
         return self._sides[side]

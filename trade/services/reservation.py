@@ -141,7 +141,9 @@ class _Desk:
         return cls(
             accounts=accounts,
             holdings=lock_holdings(
-                (new_order.user_id, new_order.stock_id) for new_order in new_orders if new_order.side == "sell"
+                (new_order.user_id, new_order.stock_id)
+                for new_order in new_orders
+                if new_order.side == "sell"
             ),
             rules=_read_rules({new_order.stock_id for new_order in new_orders}),
             taken=_read_taken(new_orders),
@@ -241,7 +243,7 @@ def check_price(field: str, price: int | None, rules: StockRules) -> int:
 def market_limit_price(side: str, rules: StockRules, collar: Decimal) -> int:
     """The edge of the collar around the last price, on an increment inside it."""
     if rules.last_price is None:
-        raise NoReferencePrice(f"a market order needs a last price: use a limit order")
+        raise NoReferencePrice("a market order needs a last price: use a limit order")
     increment = rules.price_increment
     if side == "buy":
         edge = int(rules.last_price * (1 + collar)) // increment * increment
@@ -262,7 +264,16 @@ def _read_rules(stock_ids: set[str]) -> dict[str, StockRules]:
     }
 
 
-_REQUEST_COLUMNS = ("stock_id", "side", "type", "time_in_force", "quantity", "price", "lower_bound", "upper_bound")
+_REQUEST_COLUMNS = (
+    "stock_id",
+    "side",
+    "type",
+    "time_in_force",
+    "quantity",
+    "price",
+    "lower_bound",
+    "upper_bound",
+)
 
 
 def _request(new_order: NewOrder) -> Row:

@@ -55,7 +55,10 @@ class CashMovement:
 
 
 def lock_accounts(user_ids: Iterable[int]) -> dict[int, LockedAccount]:
-    """The accounts of these users, locked in id order. A user without one yet gets it; unknown users are left out."""
+    """The accounts of these users, locked in id order.
+
+    A user who has none yet gets an empty one; users that do not exist are left out.
+    """
     wanted = sorted(set(user_ids))
     accounts = _lock_existing(wanted)
     missing = [user_id for user_id in wanted if user_id not in accounts]
@@ -100,5 +103,7 @@ def _lock_existing(user_ids: list[int]) -> dict[int, LockedAccount]:
 def _open_accounts(user_ids: list[int]) -> bool:
     """Open empty accounts for those that exist as users. True when there was one."""
     known = fetch_rows(f"SELECT id FROM users_user WHERE id IN ({marks(len(user_ids))})", user_ids)
-    CashAccount.objects.bulk_create([CashAccount(user_id=user_id) for (user_id,) in known], ignore_conflicts=True)
+    CashAccount.objects.bulk_create(
+        [CashAccount(user_id=user_id) for (user_id,) in known], ignore_conflicts=True
+    )
     return bool(known)

@@ -1,0 +1,171 @@
+"""MATCH: one batch of commands on one stock, in one transaction.
+
+Begin; lock the stock's row; bring the book up to date; apply each command to the rules in memory; write
+what happened; commit. The commands share the commit, but each succeeds or is refused on its own.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from stocks.models import Stock
+from stocks.services.ticks import LockedStock, StoredTick, TickIdentity, lock_stock, store_ticks, write_stock
+from trade.engine.books import Books
+from trade.matching import Event, Market, Order, Trade
+from trade.selectors.resting import orders_by_id
+from trade.services.settlement import settle, source_of, status_of, touched_orders
+from trade.signals import BookLevel, BookSnapshot, ChangedOrder, CommittedBatch, CommittedTrade
+from users.exceptions import Refusal
+
+# Levels a side in the book that goes out with every batch.
+SNAPSHOT_DEPTH = 20
+
+
+@dataclass(slots=True)
+class Batch:
+    """What commands see while they are applied.
+
+    `is_retry` says that an earlier attempt may have been committed, or that another process may have been
+    at the same orders: a command then looks at what is stored before it acts.
+    """
+
+    stock: LockedStock
+    market: Market
+    now: datetime
+    is_retry: bool
+    max_price_ratio: int
+    events: list[Event] = field(default_factory=list)
+    ticks: list[StoredTick] = field(default_factory=list)
+    seen_ticks: set[TickIdentity] = field(default_factory=set)
+    # Orders that this batch let in or turned away: their rows still say PENDING until it is written.
+    handled: dict[str, Order] = field(default_factory=dict)
+
+    def enter(self, order: Order) -> Order:
+        """Let a reserved order into the market."""
+        self.handled[order.order_id] = order
+        self.events += self.market.enter(order)
+        return order
+
+    def stored_order(self, order_id: str) -> Order | None:
+        """The order as it is stored, if it is one of this stock's."""
+        return orders_by_id([order_id]).get(order_id)
+
+
+@dataclass(slots=True)
+class Command:
+    """Something to do to one stock. `apply` returns a function that makes the answer after the commit."""
+
+    future: "Future[Any]"
+
+    def apply(self, batch: Batch) -> Callable[[], Any]:
+        raise NotImplementedError  # pragma: no cover
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A committed batch: the answers to its commands, and the news (None when nothing changed)."""
+
+    answers: list[tuple["Future[Any]", Any]]
+    news: CommittedBatch | None
+
+
+def run_batch(
+    *,
+    books: Books,
+    stock_id: str,
+    commands: Sequence[Command],
+    now: datetime,
+    is_retry: bool,
+    max_price_ratio: int,
+) -> Done:
+    """Apply the commands and commit. On any exception nothing was stored, and the caller drops the book."""
+    with transaction.atomic():
+        stock = lock_stock(stock_id)
+        batch = Batch(stock, books.current(stock), now, is_retry, max_price_ratio)
+        first_sequence, previous_trade_sequence = stock.sequence + 1, stock.trade_sequence
+        answers = [(command.future, _apply(command, batch)) for command in commands]
+        news = None
+        if batch.market.sequence >= first_sequence:
+            trade_ids = _write(batch)
+            news = _news(batch, first_sequence, previous_trade_sequence, trade_ids)
+    for order in touched_orders(batch.events).values():
+        order.stored_sequence = order.sequence
+    return Done([(future, answer()) for future, answer in answers], news)
+
+
+def _apply(command: Command, batch: Batch) -> Callable[[], Any]:
+    try:
+        return command.apply(batch)
+    except Refusal as refusal:
+        answer = refusal
+        return lambda: answer
+
+
+def _write(batch: Batch) -> list[int]:
+    stock, market = batch.stock, batch.market
+    trade_ids = settle(stock_id=stock.stock_id, events=batch.events, now=batch.now) if batch.events else []
+    if batch.ticks:
+        store_ticks(stock.stock_id, batch.ticks)
+    stock.sequence = market.sequence
+    stock.status = (Stock.Status.HALTED if market.halted else Stock.Status.OPEN).value
+    stock.last_price = market.last_price
+    trades = [event.sequence for event in batch.events if isinstance(event, Trade)]
+    stock.trade_sequence = max(trades, default=stock.trade_sequence)
+    if (quote := market.quote) is not None:
+        stock.quote_price, stock.quote_availability, stock.quote_bid_quantity = quote[:3]
+        stock.quote_ask_quantity, stock.quote_sequence = quote[3:]
+    write_stock(stock)
+    return trade_ids
+
+
+def _news(
+    batch: Batch, first_sequence: int, previous_trade_sequence: int, trade_ids: list[int]
+) -> CommittedBatch:
+    trades = [event for event in batch.events if isinstance(event, Trade)]
+    bids, asks = batch.market.snapshot(SNAPSHOT_DEPTH)
+    return CommittedBatch(
+        stock_id=batch.stock.stock_id,
+        first_sequence=first_sequence,
+        sequence=batch.stock.sequence,
+        previous_trade_sequence=previous_trade_sequence,
+        trade_sequence=batch.stock.trade_sequence,
+        trades=tuple(
+            _committed_trade(trade_id, trade) for trade_id, trade in zip(trade_ids, trades, strict=True)
+        ),
+        orders=tuple(_changed_order(order) for order in touched_orders(batch.events).values()),
+        book=BookSnapshot(
+            tuple(BookLevel(*level) for level in bids), tuple(BookLevel(*level) for level in asks)
+        ),
+        tick_count=len(batch.ticks),
+        last_price=batch.market.last_price,
+        committed_at=batch.now,
+    )
+
+
+def _committed_trade(trade_id: int, trade: Trade) -> CommittedTrade:
+    return CommittedTrade(
+        trade_id=trade_id,
+        sequence=trade.sequence,
+        price=trade.price,
+        quantity=trade.quantity,
+        bid_order_id=trade.bid and trade.bid.order_id,
+        ask_order_id=trade.ask and trade.ask.order_id,
+        buyer_id=trade.bid and trade.bid.user_id,
+        seller_id=trade.ask and trade.ask.user_id,
+        source=source_of(trade),
+    )
+
+
+def _changed_order(order: Order) -> ChangedOrder:
+    return ChangedOrder(
+        order.order_id,
+        order.user_id,
+        status_of(order),
+        order.open_quantity,
+        order.traded_quantity,
+        order.sequence,
+    )

@@ -1,0 +1,213 @@
+"""What can be done to a stock. Each command is applied under the stock's row lock, in its lane's order."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from stocks.services.ticks import FeedTick, StoredTick, stored_identities
+from trade.engine.batch import Batch, Command
+from trade.matching import BUY, SELL, Order
+from trade.matching.orders import BOUNDED, CANCELLED
+from trade.selectors.resting import open_day_order_ids, pending_orders
+from trade.services.refusals import OrderNotOpen, UnknownOrder
+from trade.services.reservation import Reserved
+from trade.services.settlement import status_of
+
+
+class OrderState(NamedTuple):
+    """What an order has become. Prices and values in units."""
+
+    order_id: str
+    limit_price: int
+    status: str
+    reason: str
+    remaining_quantity: int
+    traded_quantity: int
+    traded_value: int
+    priority: int | None
+    sequence: int
+    created_at: datetime | None
+    updated_at: datetime
+
+
+class TickReport(NamedTuple):
+    """What became of some ticks. `late` ones are among the `stored`; `refused`: price too far off."""
+
+    stored: int = 0
+    duplicate: int = 0
+    late: int = 0
+    refused: int = 0
+    trades: int = 0
+
+    def plus(self, other: "TickReport") -> "TickReport":
+        return TickReport(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+def state_of(order: Order, now: datetime, created_at: datetime | None = None) -> OrderState:
+    return OrderState(
+        order.order_id,
+        order.limit_price,
+        status_of(order),
+        order.reason,
+        order.open_quantity,
+        order.traded_quantity,
+        order.traded_value,
+        order.priority or None,
+        order.sequence,
+        created_at,
+        now,
+    )
+
+
+@dataclass(slots=True)
+class Enter(Command):
+    """Let a reserved order into the market."""
+
+    reserved: Reserved
+
+    def apply(self, batch: Batch) -> Callable[[], OrderState]:
+        if batch.is_retry:
+            stored = batch.stored_order(self.reserved.order_id)
+            if stored is not None and stored.sequence:
+                return lambda: state_of(stored, batch.now, self.reserved.created_at)
+        order = batch.handled.get(self.reserved.order_id)
+        if order is None:
+            order = batch.enter(_entering(self.reserved))
+        return lambda: state_of(order, batch.now, self.reserved.created_at)
+
+
+@dataclass(slots=True)
+class Recover(Command):
+    """Let in what was reserved before a time and never matched: its process is gone, or far behind."""
+
+    created_before: datetime
+
+    def apply(self, batch: Batch) -> Callable[[], int]:
+        orders = pending_orders(batch.stock.stock_id, created_before=self.created_before)
+        orders = [order for order in orders if order.order_id not in batch.handled]
+        for order in orders:
+            batch.enter(order)
+        return lambda: len(orders)
+
+
+@dataclass(slots=True)
+class Cancel(Command):
+    """Take an order out of the market. UnknownOrder, or OrderNotOpen when it is finished."""
+
+    order_id: str
+    reason: str = "user"
+
+    def apply(self, batch: Batch) -> Callable[[], OrderState]:
+        order = batch.market.orders.get(self.order_id)
+        if order is not None:
+            batch.events += batch.market.cancel(self.order_id, self.reason)
+            return lambda: state_of(order, batch.now)
+        return self._cancel_stored(batch)
+
+    def _cancel_stored(self, batch: Batch) -> Callable[[], OrderState]:
+        order = batch.stored_order(self.order_id)
+        if order is None:
+            raise UnknownOrder("there is no such order")
+        if order.order_id in batch.handled:
+            raise OrderNotOpen("the order is finished")
+        if not order.sequence:
+            # Paid for, but its match has not come yet.
+            batch.handled[order.order_id] = order
+            batch.events += batch.market.turn_away(order, self.reason)
+        elif not (batch.is_retry and order.outcome == CANCELLED and order.reason == self.reason):
+            raise OrderNotOpen("the order is finished")
+        return lambda: state_of(order, batch.now)
+
+
+@dataclass(slots=True)
+class ApplyTicks(Command):
+    """Store ticks of one stock and let waiting orders trade with them."""
+
+    ticks: list[FeedTick]
+
+    def apply(self, batch: Batch) -> Callable[[], TickReport]:
+        batch.seen_ticks |= stored_identities(batch.stock, self.ticks)
+        stored = duplicate = late = refused = trades = 0
+        for tick in self.ticks:
+            identity = (tick.timestamp, tick.price, tick.availability)
+            if identity in batch.seen_ticks:
+                duplicate += 1
+                continue
+            batch.seen_ticks.add(identity)
+            newest = batch.stock.last_tick_at
+            is_late = newest is not None and tick.timestamp < newest
+            if not is_late and _is_too_far(tick.price, batch):
+                refused += 1
+                continue
+            stored += 1
+            late += is_late
+            trades += _apply_tick(tick, is_late, batch)
+        report = TickReport(stored, duplicate, late, refused, trades)
+        return lambda: report
+
+
+@dataclass(slots=True)
+class Halt(Command):
+    """Stop trading in the stock; cancels stay possible."""
+
+    def apply(self, batch: Batch) -> Callable[[], bool]:
+        events = batch.market.halt()
+        batch.events += events
+        return lambda: bool(events)
+
+
+@dataclass(slots=True)
+class Resume(Command):
+    """Trade again."""
+
+    def apply(self, batch: Batch) -> Callable[[], bool]:
+        events = batch.market.resume()
+        batch.events += events
+        return lambda: bool(events)
+
+
+@dataclass(slots=True)
+class ExpireDayOrders(Command):
+    """End the open orders that are good for the day."""
+
+    def apply(self, batch: Batch) -> Callable[[], int]:
+        expired: list[Any] = []
+        for order_id in open_day_order_ids(batch.stock.stock_id):
+            expired += batch.market.expire(order_id)
+        batch.events += expired
+        return lambda: len(expired)
+
+
+def _apply_tick(tick: FeedTick, is_late: bool, batch: Batch) -> int:
+    """Number, store and match one tick; how many trades it made."""
+    if is_late:
+        events = batch.market.late_tick(tick.price, tick.availability)
+    else:
+        events = batch.market.tick(tick.price, tick.availability)
+    batch.ticks.append(StoredTick(events[0].sequence, tick.price, tick.availability, tick.timestamp, is_late))
+    batch.stock.count_tick(tick.price, tick.timestamp)
+    batch.events += events[1:]
+    return len(events) - 1
+
+
+def _is_too_far(price: int, batch: Batch) -> bool:
+    ratio, last = batch.max_price_ratio, batch.market.last_price
+    return bool(ratio and last) and (price > last * ratio or price * ratio < last)  # type: ignore[operator]
+
+
+def _entering(reserved: Reserved) -> Order:
+    new_order = reserved.new_order
+    other_bound = 0
+    if new_order.type == BOUNDED:
+        other_bound = (new_order.lower_bound if new_order.side == "buy" else new_order.upper_bound) or 0
+    return Order(
+        reserved.order_id,
+        new_order.user_id,
+        BUY if new_order.side == "buy" else SELL,
+        new_order.type,
+        reserved.limit_price,
+        new_order.quantity,
+        new_order.time_in_force,
+        other_bound,
+    )
