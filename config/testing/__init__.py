@@ -1,0 +1,1 @@
+"""What the tests and benchmarks stand on: the test runner, and real servers on free ports."""
