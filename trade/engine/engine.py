@@ -311,9 +311,8 @@ def _tell(done: Done) -> None:
         else:
             future.set_result(answer)
     if done.news is not None:
-        for receiver, result in batch_committed.send_robust(sender=Engine, batch=done.news):
-            if isinstance(result, Exception):
-                logger.error("%s failed on committed news", receiver, exc_info=result)
+        # Robust: a listener that fails is logged, and must not undo what is committed.
+        batch_committed.send_robust(sender=Engine, batch=done.news)
 
 
 def _fail(future: "Future[Any]", error: BaseException) -> None:
