@@ -23,7 +23,9 @@ class Stock(models.Model):
         OPEN = "open"
         HALTED = "halted"
 
-    stock_id = models.CharField(max_length=64, primary_key=True, validators=[RegexValidator(STOCK_ID_PATTERN)])
+    stock_id = models.CharField(
+        max_length=64, primary_key=True, validators=[RegexValidator(STOCK_ID_PATTERN)]
+    )
     name = models.CharField(max_length=100)
     status = models.CharField(max_length=8, choices=Status, default=Status.OPEN)
     price_increment = FixedPointField(default=Decimal("0.01"))

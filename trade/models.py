@@ -141,14 +141,20 @@ class Trade(models.Model):
             ),
             models.CheckConstraint(
                 name="trade_sides_match_source",
-                condition=Q(source="book", buyer__isnull=False, seller__isnull=False, tick_sequence__isnull=True)
+                condition=Q(
+                    source="book", buyer__isnull=False, seller__isnull=False, tick_sequence__isnull=True
+                )
                 | Q(source="feed", buyer__isnull=True, seller__isnull=False, tick_sequence__isnull=False)
                 | Q(source="feed", buyer__isnull=False, seller__isnull=True, tick_sequence__isnull=False),
             ),
         ]
         indexes = [
-            models.Index(fields=["buyer", "-trade_id"], name="trade_buyer_newest", condition=Q(buyer__isnull=False)),
-            models.Index(fields=["seller", "-trade_id"], name="trade_seller_newest", condition=Q(seller__isnull=False)),
+            models.Index(
+                fields=["buyer", "-trade_id"], name="trade_buyer_newest", condition=Q(buyer__isnull=False)
+            ),
+            models.Index(
+                fields=["seller", "-trade_id"], name="trade_seller_newest", condition=Q(seller__isnull=False)
+            ),
             models.Index(fields=["stock", "executed_at"], name="trade_stock_time"),
         ]
 

@@ -83,5 +83,11 @@ class FixedPointField(models.BigIntegerField):
         from django import forms
 
         return models.Field.formfield(
-            self, **{"form_class": forms.DecimalField, "decimal_places": DECIMAL_PLACES, "max_digits": 19, **kwargs}
+            self,
+            **{
+                "form_class": forms.DecimalField,
+                "decimal_places": DECIMAL_PLACES,
+                "max_digits": 19,
+                **kwargs,
+            },
         )
