@@ -142,7 +142,7 @@ def _adapted(rows: Iterable[Row]) -> Iterable[Row]:
 def _insert_postgresql(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]) -> None:
     from psycopg2.extras import execute_values
 
-    with connection.cursor() as cursor:
+    with connection.cursor() as cursor, connection.wrap_database_errors:
         if len(rows) < COPY_FROM_ROWS:
             execute_values(
                 cursor.cursor, f"{_insert_into(model, columns)} VALUES %s", rows, page_size=len(rows)
@@ -179,7 +179,7 @@ def _update_postgresql(
     assignments = ", ".join(f"{_quoted(column)} = {typed('new_', column)}" for column in columns)
     found_by = " AND ".join(f"t.{_quoted(key)} = {typed('key_', key)}" for key in keys)
     names = ", ".join([f'"key_{key}"' for key in keys] + [f'"new_{column}"' for column in columns])
-    with connection.cursor() as cursor:
+    with connection.cursor() as cursor, connection.wrap_database_errors:
         execute_values(
             cursor.cursor,
             f"UPDATE {_quoted(model._meta.db_table)} AS t SET {assignments} "
