@@ -79,14 +79,13 @@ class Environment:
 
     def ready(self, *, dev: bool) -> Path:
         """The interpreter of an environment with every locked package; made first where needed."""
-        if self.is_ready(dev=dev):
-            return self.python
         try:
-            with one_at_a_time(self.root):
-                if not self.is_ready(dev=dev):
-                    self.make(dev=dev or self.has_dev())
+            if not self.is_ready(dev=dev):
+                with one_at_a_time(self.root):
+                    if not self.is_ready(dev=dev):
+                        self.make(dev=dev or self.has_dev())
         except OSError as error:
-            raise BootstrapError(f"cannot write {self.folder}: {error.strerror or error}") from error
+            raise BootstrapError(f"cannot make {self.folder}: {error.strerror or error}") from error
         return self.python
 
     def is_ready(self, *, dev: bool) -> bool:

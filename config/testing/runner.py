@@ -78,6 +78,10 @@ class BourseTestRunner(DiscoverRunner):
 
     def __init__(self, *args: Any, database: str = "both", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if connection.vendor == "sqlite" and self.parallel > 1:
+            # Django copies the database file for each process, but not what its WAL still holds.
+            self.log("On SQLite the tests run in one process.")
+            self.parallel = 1
         self.database = database
         self.report = Report()
         self.left_to_postgresql = 0
@@ -127,7 +131,7 @@ class BourseTestRunner(DiscoverRunner):
         else:
             self.log(
                 f"\nPostgreSQL was not found: {self.left_to_postgresql} tests that need it are skipped, "
-                f"{self.shared_with_postgresql} ran on SQLite alone."
+                f"{self.shared_with_postgresql} database tests ran on SQLite alone."
             )
             yield "PostgreSQL", Report(skipped=["it needs PostgreSQL"] * self.left_to_postgresql)
 
