@@ -1,0 +1,15 @@
+"""The web application: pages and REST over HTTP, the live streams over WebSockets."""
+
+import os
+
+from channels.routing import ProtocolTypeRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+# First: it loads the apps that the streams import.
+http = get_asgi_application()
+
+from market_feed.streams.routing import streams  # noqa: E402
+
+application = ProtocolTypeRouter({"http": http, "websocket": streams})

@@ -1,0 +1,98 @@
+"""Runs daphne in the main thread of this process until SIGTERM or SIGINT, and then ends the market cleanly.
+
+The order of the end: no more connections; the streams say good-bye; requests under way are given up; the
+engine commits what it has begun; whatever else the caller started is stopped.
+"""
+
+import gc
+import logging
+from collections.abc import Callable
+
+from daphne.endpoints import build_endpoint_description_strings
+from daphne.server import Server
+from django.core.management.base import CommandError
+
+logger = logging.getLogger(__name__)
+
+# Requests are short: what is longer is refused before it is in memory.
+MAX_WEBSOCKET_MESSAGE = 64 * 1024
+
+
+class MarketServer(Server):
+    """Daphne, saying where it serves, and saying good-bye to the streams."""
+
+    def run(self) -> None:
+        self.refused = ""
+        super().run()
+
+    def listen_error(self, failure: object) -> None:
+        self.refused = str(getattr(failure, "getErrorMessage", lambda: failure)())
+        self.stop()
+
+    def kill_all_applications(self) -> object:
+        from market_feed.streams.hub import hubs
+
+        for hub in hubs():
+            hub.close_sockets("the server stops")
+        return super().kill_all_applications()
+
+
+def run_server(
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    on_start: Callable[[str], None] | None = None,
+    on_stop: Callable[[], None] | None = None,
+) -> None:
+    """Serve the web application; returns after SIGTERM or SIGINT. Port 0 takes a free one.
+
+    `on_start` is called with the address once connections are accepted, `on_stop` when there are none
+    any more and the engine has stopped. CommandError when the address cannot be listened on.
+    """
+    # Here, because they need the apps to be loaded.
+    from config.asgi import application
+    from trade.engine import get_engine
+
+    def started() -> None:
+        bound_host, bound_port = server.listening_addresses[0]
+        url = f"http://{_in_url(bound_host)}:{bound_port}/"
+        logger.info("Serving on %s", url)
+        if on_start is not None:
+            on_start(url)
+
+    server = MarketServer(
+        application,
+        endpoints=build_endpoint_description_strings(host=host, port=port),
+        ready_callable=started,
+        websocket_timeout=-1,
+        websocket_max_message_size=MAX_WEBSOCKET_MESSAGE,
+        websocket_max_frame_size=MAX_WEBSOCKET_MESSAGE,
+        server_name="bourse",
+    )
+    # What is loaded now stays for good: collections need not look at it again.
+    gc.collect()
+    gc.freeze()
+    try:
+        # Before the first order: orders that another process left pending are picked up.
+        get_engine()
+        server.run()
+    finally:
+        _stop_market(on_stop)
+    if server.refused:
+        raise CommandError(f"Cannot serve on {_in_url(host)}:{port}: {server.refused}")
+
+
+def _stop_market(on_stop: Callable[[], None] | None) -> None:
+    from market_feed.streams.broadcaster import broadcaster
+    from trade.engine import reset_engine
+
+    try:
+        reset_engine()
+        broadcaster.stop()
+    finally:
+        if on_stop is not None:
+            on_stop()
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,205 @@
+"""The WebSocket endpoints: who connects to what, and the requests a client may send.
+
+These are plain ASGI applications. Channels' own consumers open a channel per connection and go through a
+thread for each message; here the hub brings the news, and a connection only waits for its client.
+
+Close codes: 4000 the URL makes no sense, 4001 not authenticated, 4004 unknown stock, 4008 the client reads
+too slowly and should resume, 4013 try again later.
+"""
+
+import logging
+from typing import Any, ClassVar
+
+import orjson
+from django.db import DatabaseError
+
+from market_feed.streams import access
+from market_feed.streams.books import DEFAULT_DEPTH, MAX_DEPTH
+from market_feed.streams.catchup import TRY_AGAIN_LATER, Resumable, catch_up
+from market_feed.streams.frames import PONG, error_frame
+from market_feed.streams.hub import Hub, UnknownStock, get_hub
+from market_feed.streams.sockets import Socket, sink_for
+
+logger = logging.getLogger(__name__)
+
+BAD_REQUEST = 4000
+NOT_AUTHENTICATED = 4001
+UNKNOWN_STOCK = 4004
+MAX_MESSAGE = 16_384
+MAX_SEQUENCE = 2**63 - 1
+
+
+class Refused(Exception):
+    """The connection or request cannot be served. `close_code` ends the connection."""
+
+    def __init__(self, code: str, detail: str, close_code: int | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.close_code = close_code
+
+
+class StreamConsumer:
+    """One connection to one stream: accept, join, answer requests, leave."""
+
+    requests: ClassVar[dict[str, str]] = {"ping": "on_ping"}
+
+    def __init__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self.hub: Hub
+        self.socket: Socket
+
+    @classmethod
+    async def serve(cls, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await cls(scope, receive, send).run()
+
+    async def run(self) -> None:
+        if (await self._receive())["type"] != "websocket.connect":
+            return
+        if not access.origin_is_allowed(self.scope):
+            await self._send({"type": "websocket.close"})
+            return
+        await self._send({"type": "websocket.accept", "subprotocol": access.chosen_protocol(self.scope)})
+        self.hub = get_hub()
+        self.socket = Socket(sink_for(self._send))
+        try:
+            await self._answer(self._join())
+            while (event := await self._receive())["type"] == "websocket.receive":
+                if not self.socket.closed:
+                    await self._answer(self._handle(event))
+        finally:
+            self.hub.leave(self.socket)
+
+    async def join(self) -> None:
+        """Make the hub send the stream to `self.socket`."""
+        raise NotImplementedError  # pragma: no cover
+
+    async def on_ping(self, request: dict[str, Any]) -> None:
+        self.socket.deliver(PONG)
+
+    async def _join(self) -> None:
+        try:
+            await self.join()
+        except UnknownStock as error:
+            raise Refused("unknown_stock", f"there is no stock {str(error)[:64]}", UNKNOWN_STOCK) from None
+        except DatabaseError as error:
+            logger.warning("A stream could not be joined: %s", error)
+            raise Refused(
+                "unavailable", "the market cannot be read: try again later", TRY_AGAIN_LATER
+            ) from None
+
+    async def _handle(self, event: dict[str, Any]) -> None:
+        request = decode(event)
+        handler = self.requests.get(request["type"])
+        if handler is None:
+            raise Refused("unknown_type", f"this stream knows {', '.join(sorted(self.requests))}")
+        await getattr(self, handler)(request)
+
+    async def _answer(self, work: Any) -> None:
+        try:
+            await work
+        except Refused as refused:
+            self.socket.deliver(error_frame(refused.code, refused.detail))
+            if refused.close_code is not None:
+                self.socket.close(refused.close_code, refused.detail)
+
+    def stock_ids(self) -> list[str] | None:
+        """The stocks the URL names, None when it names none."""
+        try:
+            return access.query(self.scope).get("stock_id")
+        except ValueError:
+            raise Refused("invalid", "too many parameters", BAD_REQUEST) from None
+
+
+class ResumableConsumer(StreamConsumer):
+    """A stream whose messages have sequences and can be asked for again."""
+
+    requests: ClassVar[dict[str, str]] = {**StreamConsumer.requests, "resume": "on_resume"}
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._resuming: set[str] = set()
+
+    def stream(self, stock_id: str) -> Resumable:
+        raise NotImplementedError  # pragma: no cover
+
+    async def on_resume(self, request: dict[str, Any]) -> None:
+        stock_id, since = request.get("stock_id"), request.get("since_sequence")
+        if not isinstance(stock_id, str):
+            raise Refused("invalid", "stock_id must be the text that names a stock")
+        if type(since) is not int or not 0 <= since <= MAX_SEQUENCE:
+            raise Refused("invalid", "since_sequence must be a whole number, zero or greater")
+        if stock_id not in self.socket.joined:
+            raise Refused("unknown_stock", "this connection does not listen to that stock")
+        if stock_id in self._resuming:
+            raise Refused("resume_in_progress", "the stream of that stock is being resumed already")
+        self._resuming.add(stock_id)
+        self.hub.spawn(self._resume(stock_id, since))
+
+    async def _resume(self, stock_id: str, since: int) -> None:
+        try:
+            await catch_up(self.stream(stock_id), self.socket, since)
+        finally:
+            self._resuming.discard(stock_id)
+
+
+class TradesConsumer(ResumableConsumer):
+    async def join(self) -> None:
+        await self.hub.trades.join(self.socket, self.stock_ids())
+
+    def stream(self, stock_id: str) -> Resumable:
+        return self.hub.trades.streams[stock_id]
+
+
+class OrderBookConsumer(StreamConsumer):
+    async def join(self) -> None:
+        await self.hub.books.join(self.socket, self.stock_ids(), self._depth())
+
+    def _depth(self) -> int:
+        values = access.query(self.scope).get("depth", [str(DEFAULT_DEPTH)])
+        text = values[0]
+        if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_DEPTH):
+            raise Refused("invalid", f"depth must be a whole number from 1 to {MAX_DEPTH}", BAD_REQUEST)
+        return int(text)
+
+
+class PricesConsumer(StreamConsumer):
+    async def join(self) -> None:
+        await self.hub.prices.join(self.socket)
+
+
+class OrdersConsumer(ResumableConsumer):
+    async def join(self) -> None:
+        user = await access.connected_user(self.scope)
+        if user is None:
+            raise Refused(
+                "not_authenticated", "give a valid token, or log in on this host", NOT_AUTHENTICATED
+            )
+        await self.hub.private.join(self.socket, user.pk)
+
+    def stream(self, stock_id: str) -> Resumable:
+        return self.hub.private.streams[stock_id]
+
+
+async def refuse(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """There is nothing at this path."""
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+def decode(event: dict[str, Any]) -> dict[str, Any]:
+    """The request in a received frame: an object with a `type`. Raises Refused."""
+    text = event.get("text")
+    if text is None:
+        raise Refused("not_text", "send JSON in text frames")
+    if len(text) > MAX_MESSAGE:
+        raise Refused("too_large", f"a message may have {MAX_MESSAGE} characters")
+    try:
+        request = orjson.loads(text)
+    except ValueError:
+        raise Refused("invalid_json", "this is not JSON") from None
+    if not isinstance(request, dict) or not isinstance(request.get("type"), str):
+        raise Refused("invalid", 'send an object such as {"type": "ping"}')
+    return request

@@ -1,0 +1,165 @@
+"""The public trades, live: every socket of a stock gets every trade once, in order.
+
+Trades that arrive while frames are being written leave together in the next frame. After writing, the
+desk leaves the loop alone for twice as long as that took, so it writes at once for a few clients and in
+larger steps for thousands, and always leaves room for everything else.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from market_feed.streams.frames import Frame, PublicTrade, public_trades, trades_frames
+from market_feed.streams.sockets import Socket
+from market_feed.streams.tape import TradeTape
+from trade.signals import CommittedBatch
+
+if TYPE_CHECKING:
+    from market_feed.streams.hub import Hub
+    from market_feed.streams.stored import StockPosition
+
+# A batch of another process may overtake one of ours: it is on its way, and rarely worth a query.
+GRACE_S = 0.02
+MAX_PAUSE_S = 0.1
+# Trades of one query.
+CHUNK = 1_000
+
+
+class TradeStream:
+    """The trades of one stock and who listens to them."""
+
+    __slots__ = ("stock_id", "tape", "sockets", "outgoing", "healing", "_desk")
+
+    def __init__(self, desk: "TradeDesk", stock_id: str) -> None:
+        self.stock_id = stock_id
+        self.tape = TradeTape(0)
+        self.sockets: set[Socket] = set()
+        # Given out by the tape, not yet written.
+        self.outgoing: list[PublicTrade] = []
+        self.healing: asyncio.Task[None] | None = None
+        self._desk = desk
+
+    def write(self) -> int:
+        """Write what is outgoing to every socket; the number of frames written."""
+        if not self.outgoing:
+            return 0
+        trades, self.outgoing = self.outgoing, []
+        count = 0
+        for frame in trades_frames(self.stock_id, trades):
+            for socket in self.sockets:
+                socket.deliver(frame)
+            count += len(self.sockets)
+        self.sockets = {socket for socket in self.sockets if not socket.closed}
+        return count
+
+    # --- what a resume needs, see catchup ---
+
+    def position(self) -> int:
+        self.write()
+        return self.tape.delivered
+
+    def pause(self, socket: Socket) -> None:
+        self.sockets.discard(socket)
+
+    def rejoin(self, socket: Socket) -> None:
+        self.sockets.add(socket)
+
+    async def missed(self, socket: Socket, since: int, until: int) -> tuple[list[Frame], int]:
+        trades = await self._desk.read(self.stock_id, since, until, limit=CHUNK)
+        reached = trades[-1].sequence if len(trades) == CHUNK else until
+        return list(trades_frames(self.stock_id, trades)), reached
+
+
+class TradeDesk:
+    def __init__(self, hub: "Hub") -> None:
+        self.streams: dict[str, TradeStream] = {}
+        self.frames = 0
+        self.healed = 0
+        self._hub = hub
+        self._everything: set[Socket] = set()
+        self._dirty: set[TradeStream] = set()
+        self._write_handle: asyncio.Handle | None = None
+        self._next_write = 0.0
+
+    async def join(self, socket: Socket, stock_ids: Iterable[str] | None) -> None:
+        """Send `socket` every trade from now on, of these stocks or of all. UnknownStock."""
+        known = await self._hub.resolve(stock_ids)
+        self._hub.sockets.add(socket)
+        if stock_ids is None:
+            self._everything.add(socket)
+        for stock_id in known:
+            self._add(self.streams[stock_id], socket)
+
+    def leave(self, socket: Socket) -> None:
+        self._everything.discard(socket)
+        for stock_id in socket.joined:
+            self.streams[stock_id].sockets.discard(socket)
+
+    def open(self, stock_id: str) -> None:
+        """A stock that was not known before: whoever listens to all of them gets its first trade too."""
+        stream = self.streams[stock_id] = TradeStream(self, stock_id)
+        for socket in self._everything:
+            self._add(stream, socket)
+
+    def take(self, batch: CommittedBatch) -> None:
+        stream = self.streams[batch.stock_id]
+        tape = stream.tape
+        if not stream.sockets:
+            tape.skip_to(batch.trade_sequence)
+            return
+        if batch.trades and batch.trade_sequence > tape.delivered:
+            self._give_out(stream, tape.offer(batch.previous_trade_sequence, public_trades(batch)))
+        tape.note(batch.trade_sequence)
+        if tape.has_gap:
+            self._heal(stream)
+
+    def compare(self, position: "StockPosition") -> None:
+        """The stock row of the database says there are trades up to here."""
+        stream = self.streams[position.stock_id]
+        if not stream.sockets:
+            stream.tape.skip_to(position.trade_sequence)
+            return
+        stream.tape.note(position.trade_sequence)
+        if stream.tape.has_gap:
+            self._heal(stream)
+
+    async def read(self, stock_id: str, since: int, until: int | None, *, limit: int) -> list[PublicTrade]:
+        return await self._hub.read(self._hub.market.trades_between, stock_id, since, until, limit)
+
+    def _add(self, stream: TradeStream, socket: Socket) -> None:
+        socket.joined[stream.stock_id] = stream.position()
+        stream.sockets.add(socket)
+
+    def _give_out(self, stream: TradeStream, trades: list[PublicTrade]) -> None:
+        if not trades:
+            return
+        stream.outgoing += trades
+        self._dirty.add(stream)
+        if self._write_handle is None:
+            self._write_handle = self._hub.loop.call_at(self._next_write, self._write)
+
+    def _write(self) -> None:
+        self._write_handle = None
+        started = self._hub.loop.time()
+        for stream in self._dirty:
+            self.frames += stream.write()
+        self._dirty.clear()
+        ended = self._hub.loop.time()
+        self._next_write = ended + min(2 * (ended - started), MAX_PAUSE_S)
+
+    def _heal(self, stream: TradeStream) -> None:
+        if stream.healing is None:
+            stream.healing = self._hub.spawn(self._read_gap(stream))
+
+    async def _read_gap(self, stream: TradeStream) -> None:
+        """Read what did not arrive. What cannot be read now is asked for again within a second."""
+        try:
+            await asyncio.sleep(GRACE_S)
+            while stream.tape.has_gap and stream.sockets:
+                trades = await self.read(stream.stock_id, stream.tape.delivered, None, limit=CHUNK)
+                if not trades:
+                    break
+                self.healed += len(trades)
+                self._give_out(stream, stream.tape.fill(trades))
+        finally:
+            stream.healing = None

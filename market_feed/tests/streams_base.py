@@ -1,0 +1,178 @@
+"""What the tests of the streams share: a market in memory, sinks that remember, and made-up batches."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from market_feed.streams.books import Book
+from market_feed.streams.frames import Frame, PublicTrade, public_trades
+from market_feed.streams.hub import Hub
+from market_feed.streams.sockets import Socket
+from market_feed.streams.stored import StockPosition
+from trade.signals import BookLevel, BookSnapshot, ChangedOrder, CommittedBatch, CommittedTrade
+
+NOON = datetime(2026, 1, 5, 12, 0, 0, 250_000, tzinfo=UTC)
+
+
+def trade(sequence: int, **fields: Any) -> CommittedTrade:
+    return CommittedTrade(
+        **{
+            "trade_id": 1_000 + sequence,
+            "sequence": sequence,
+            "price": 1_005_000,
+            "quantity": 10,
+            "bid_order_id": "0123456789abcdef0123456789abcdef",
+            "ask_order_id": None,
+            "buyer_id": 1,
+            "seller_id": None,
+            "source": "feed",
+            **fields,
+        }
+    )
+
+
+def book(*prices: int) -> BookSnapshot:
+    """Bids at these prices (whole units of currency), ten shares each; no asks."""
+    return BookSnapshot(tuple(BookLevel(price * 10_000, 10, 1) for price in prices), ())
+
+
+def batch(
+    sequences: list[int],
+    *,
+    previous: int,
+    stock_id: str = "ACME",
+    end: int | None = None,
+    levels: BookSnapshot | None = None,
+    orders: tuple[ChangedOrder, ...] = (),
+    last_price: int | None = 1_005_000,
+) -> CommittedBatch:
+    """A batch of trades with these sequences, ending at `end` (default: the last of them)."""
+    last = sequences[-1] if sequences else previous
+    end = end or last
+    return CommittedBatch(
+        stock_id=stock_id,
+        first_sequence=sequences[0] if sequences else end,
+        sequence=end,
+        previous_trade_sequence=previous,
+        trade_sequence=last,
+        trades=tuple(trade(sequence) for sequence in sequences),
+        orders=orders,
+        book=levels or BookSnapshot((), ()),
+        tick_count=0,
+        last_price=last_price,
+        committed_at=NOON,
+    )
+
+
+class RecordingSink:
+    """Keeps what was written. `backlog` is what its reader has not taken: tests set it."""
+
+    def __init__(self) -> None:
+        self.backlog = 0
+        self.frames: list[Frame] = []
+        self.close_code: int | None = None
+
+    def write(self, frame: Frame) -> None:
+        self.frames.append(frame)
+
+    def close(self, code: int, reason: str) -> None:
+        self.close_code = code
+
+    def messages(self, kind: str | None = None) -> list[dict[str, Any]]:
+        messages = [orjson.loads(frame.payload) for frame in self.frames]
+        return [message for message in messages if kind in (None, message["type"])]
+
+    def sequences(self) -> list[int]:
+        """Of all trades received, in the order in which they came."""
+        return [one["sequence"] for message in self.messages("trades") for one in message["trades"]]
+
+
+@dataclass
+class MemoryMarket:
+    """Stands in for the database: commits are made by hand, with or without news of them."""
+
+    stocks: dict[str, list[PublicTrade]] = field(default_factory=dict)
+    books: dict[str, Book] = field(default_factory=dict)
+    prices: dict[str, int] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)
+    failure: Exception | None = None
+
+    def list_stock(self, stock_id: str) -> None:
+        self.stocks[stock_id] = []
+        self.books[stock_id] = Book(0, (), (), 500)
+
+    def commit(self, one: CommittedBatch) -> CommittedBatch:
+        self.stocks[one.stock_id] += public_trades(one)
+        self.books[one.stock_id] = Book(one.sequence, one.book.bids, one.book.asks, 500)
+        if one.last_price is not None:
+            self.prices[one.stock_id] = one.last_price
+        return one
+
+    def positions(self) -> list[StockPosition]:
+        self._read("positions")
+        return [
+            StockPosition(
+                stock_id,
+                self.books[stock_id].sequence,
+                trades[-1].sequence if trades else 0,
+                self.prices.get(stock_id),
+            )
+            for stock_id, trades in self.stocks.items()
+        ]
+
+    def book(self, stock_id: str, depth: int) -> Book:
+        self._read("book")
+        stored = self.books[stock_id]
+        return Book(stored.sequence, stored.bids[:depth], stored.asks[:depth], depth)
+
+    def trades_between(self, stock_id: str, since: int, until: int | None, limit: int) -> list[PublicTrade]:
+        self._read("trades")
+        wanted = [
+            one
+            for one in self.stocks[stock_id]
+            if since < one.sequence and (until is None or one.sequence <= until)
+        ]
+        return wanted[:limit]
+
+    def _read(self, what: str) -> None:
+        self.reads.append(what)
+        if self.failure is not None:
+            raise self.failure
+
+
+async def join_trades(hub: Hub, *stock_ids: str) -> RecordingSink:
+    sink = RecordingSink()
+    await hub.trades.join(Socket(sink), stock_ids or None)
+    return sink
+
+
+async def until(condition: Callable[[], Any], timeout_s: float = 3.0) -> None:
+    """Wait until something holds; fails the test when it does not in time."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while not condition():
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError("it did not come to hold in time")
+        await asyncio.sleep(0.005)
+
+
+def with_hub(
+    test: Callable[[Any, Hub, MemoryMarket], Awaitable[None]],
+) -> Callable[[Any], Awaitable[None]]:
+    """Give an async test a hub on a market in memory with two stocks, and stop it afterwards."""
+
+    async def wrapped(self: Any) -> None:
+        market = MemoryMarket()
+        for stock_id in ("ACME", "BOLT"):
+            market.list_stock(stock_id)
+        hub = Hub(market)
+        try:
+            await test(self, hub, market)
+        finally:
+            await hub.stop()
+
+    wrapped.__name__ = test.__name__
+    return wrapped
