@@ -4,9 +4,12 @@ Most ticks match none of them. So the open price interval around the last tick i
 is remembered, and a tick inside it costs two comparisons however many orders wait.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 
 from trade.matching.orders import Order
+
+FAR_ABOVE_ANY_PRICE = 1 << 63
 
 
 def rank(order: Order) -> tuple[int, int]:
@@ -42,12 +45,15 @@ class BoundedSide:
         return accepting
 
     def _remember_quiet(self, price: int) -> None:
+        """The interval around a price that nothing accepted: every order's bounds are above it or below."""
+        above, below = 0, sys.maxsize
         for order in self._orders.values():
             low, high = sorted((order.limit_price, order.other_bound))
             if low > price:
-                self._quiet_below = min(self._quiet_below, low)
+                below = min(below, low)
             else:
-                self._quiet_above = max(self._quiet_above, high)
+                above = max(above, high)
+        self._quiet_above, self._quiet_below = above, below
 
     def _forget_quiet(self) -> None:
         self._quiet_above = self._quiet_below = 0
