@@ -99,7 +99,7 @@ class Environment:
         if not stamp or not (self.folder / "pyvenv.cfg").exists():
             return False
         fits = stamp.get("lock") == self.lock_hash() and stamp.get("python") == os.path.realpath(self.python)
-        return fits and self.python.exists() and (stamp.get("dev") or not dev)
+        return fits and self.python.exists() and bool(stamp.get("dev") or not dev)
 
     def is_foreign(self) -> bool:
         try:

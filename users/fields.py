@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models.expressions import Combinable
 
 DECIMAL_PLACES = 4
 SCALE = 10**DECIMAL_PLACES
@@ -49,6 +50,10 @@ class FixedPointField(models.BigIntegerField):
     """
 
     description = "exact decimal number with four places"
+    # For the type checker: what the attribute takes, what it gives, what a lookup takes.
+    _pyi_private_set_type: Decimal | int | str | Combinable  # type: ignore[assignment]
+    _pyi_private_get_type: Decimal  # type: ignore[assignment]
+    _pyi_lookup_exact_type: Decimal | int | str  # type: ignore[assignment]
     default_error_messages = {"inexact": "“%(value)s” is not a decimal number with at most four places."}
 
     def from_db_value(self, value: int | None, *_: Any) -> Decimal | None:

@@ -31,7 +31,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.test import TransactionTestCase, override_settings
 from django.test.runner import DiscoverRunner
-from django.test.utils import iter_test_cases
+from django.test.utils import iter_test_cases  # type: ignore[attr-defined]
 
 from config.testing.servers import find_program, nothing_may_be_skipped, postgresql_cluster
 
@@ -149,19 +149,19 @@ class BourseTestRunner(DiscoverRunner):
             for test in report.skipped:
                 self.log(f"Skipped, and nothing may be skipped here: {test}")
 
-    def load_tests_for_label(self, label: str, discover_kwargs: dict[str, str]) -> list[unittest.TestCase]:
+    def load_tests_for_label(self, label: str, discover_kwargs: dict[str, str]) -> unittest.TestSuite:
         tests = list(iter_test_cases(super().load_tests_for_label(label, discover_kwargs)))
         if connection.vendor == "postgresql":
             only_database = REPORT in os.environ
-            return [
+            return unittest.TestSuite(
                 test
                 for test in tests
                 if belongs_on_postgresql(test) or not (only_database or is_tagged(test, "sqlite"))
-            ]
+            )
         left = [test for test in tests if is_tagged(test, "postgresql")]
         self.left_to_postgresql += len(left)
         self.shared_with_postgresql += sum(map(belongs_on_postgresql, tests)) - len(left)
-        return [test for test in tests if not is_tagged(test, "postgresql")]
+        return unittest.TestSuite(test for test in tests if not is_tagged(test, "postgresql"))
 
     def setup_test_environment(self, **kwargs: Any) -> None:
         super().setup_test_environment(**kwargs)

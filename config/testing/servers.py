@@ -116,6 +116,8 @@ class Server:
 
     def start(self) -> None:
         """Start the program and return when it answers."""
+        if _connects(self.port):
+            raise ServerFailed(f"{self.name} did not start: its port {self.port} is in use.")
         with (self.folder / "log").open("ab") as log:
             # A session of its own: Ctrl-C reaches the tests, which then end their servers in order.
             self.process = subprocess.Popen(
