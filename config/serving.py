@@ -1,7 +1,8 @@
 """Runs daphne in the main thread of this process until SIGTERM or SIGINT, and then ends the market cleanly.
 
-The order of the end: no more connections; the streams say good-bye; requests under way are given up; the
-engine commits what it has begun; whatever else the caller started is stopped.
+The order of the end: no more connections; the streams say good-bye; requests under way are given up;
+whatever else the caller started is stopped, while the engine still answers it; the engine commits what it
+has begun.
 """
 
 import gc
@@ -47,7 +48,7 @@ def run_server(
     """Serve the web application; returns after SIGTERM or SIGINT. Port 0 takes a free one.
 
     `on_start` is called with the address once connections are accepted, `on_stop` when there are none
-    any more and the engine has stopped. CommandError when the address cannot be listened on.
+    any more and before the engine stops. CommandError when the address cannot be listened on.
     """
     # Here, because they need the apps to be loaded.
     from config.asgi import application
@@ -87,11 +88,12 @@ def _stop_market(on_stop: Callable[[], None] | None) -> None:
     from trade.engine import reset_engine
 
     try:
-        reset_engine()
-        broadcaster.stop()
-    finally:
+        # First: who still calls `get_engine()` after the engine's end would start another.
         if on_stop is not None:
             on_stop()
+    finally:
+        reset_engine()
+        broadcaster.stop()
 
 
 def _in_url(host: str) -> str:
