@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 
 from trade.matching.orders import Order
 
-FAR_ABOVE_ANY_PRICE = 1 << 63
-
 
 def rank(order: Order) -> tuple[int, int]:
     """Sorts waiting orders of one side for the outside market: best limit first, then earliest."""
