@@ -17,3 +17,10 @@ class Refusal(Exception):
         self.detail = detail
         if field is not None:
             self.field = field
+
+
+class UnknownUser(Refusal):
+    """There is no such user, or it is not for you to know."""
+
+    code = "not_found"
+    status = 404

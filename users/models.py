@@ -9,6 +9,7 @@ from decimal import Decimal
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Lower
 
 from users.fields import FixedPointField
 
@@ -18,6 +19,14 @@ class User(AbstractUser):
 
     class Meta:
         ordering = ["id"]
+        constraints = [
+            # "Ann" and "ann" would be taken for one another.
+            models.UniqueConstraint(
+                Lower("username"),
+                name="user_username_any_case",
+                violation_error_message="A user with that username already exists.",
+            )
+        ]
 
 
 class CashAccount(models.Model):
