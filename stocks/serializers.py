@@ -1,0 +1,153 @@
+"""Bodies about stocks and shares, and what they are answered."""
+
+from decimal import Decimal
+from typing import Any
+
+from rest_framework import serializers
+
+from stocks.models import STOCK_ID_PATTERN, Holding, Stock, Tick
+from stocks.selectors import Figures, StockPage, all_time_figures, mean
+from users.fields import MAX_QUANTITY
+from users.inputs import PriceField, QuantityField, StrictSerializer, json_number, json_time
+from users.models import CashAccount
+
+MAX_NAME_LENGTH = 100
+
+
+class StockIdField(serializers.RegexField):
+    default_error_messages = {
+        "invalid": "Give 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first."
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(STOCK_ID_PATTERN, max_length=64, trim_whitespace=False, **kwargs)
+
+
+class StockInput(StrictSerializer):
+    """POST stocks/"""
+
+    stock_id = StockIdField(required=False, help_text="Made from the name when left out.")
+    name = serializers.CharField(max_length=MAX_NAME_LENGTH)
+    price_increment = PriceField(required=False)
+    lot_size = QuantityField(required=False)
+
+
+class StockChangeInput(StrictSerializer):
+    """PATCH stocks/<stock_id>/, without `status`, which is trading's to change."""
+
+    name = serializers.CharField(max_length=MAX_NAME_LENGTH, required=False)
+    price_increment = PriceField(required=False)
+    lot_size = QuantityField(required=False)
+
+
+class GrantInput(StrictSerializer):
+    """POST users/<id>/shares/"""
+
+    stock_id = StockIdField()
+    quantity = QuantityField(limit=MAX_QUANTITY, signed=True, help_text="Negative takes shares back.")
+
+
+class FiguresOut(serializers.Serializer):
+    price = serializers.FloatField(allow_null=True)
+    availability = serializers.IntegerField(allow_null=True, help_text="As the newest tick said.")
+    highest_price = serializers.FloatField(allow_null=True)
+    lowest_price = serializers.FloatField(allow_null=True)
+    average_price = serializers.FloatField(allow_null=True, help_text="Of all ticks, to four places.")
+
+
+class StockOut(FiguresOut):
+    stock_id = serializers.CharField()
+    name = serializers.CharField()
+    status = serializers.ChoiceField(Stock.Status.choices)
+    price_increment = serializers.FloatField()
+    lot_size = serializers.IntegerField()
+
+
+class RecentTickOut(serializers.Serializer):
+    price = serializers.FloatField()
+    availability = serializers.IntegerField()
+    timestamp = serializers.DateTimeField()
+
+
+class StockPageOut(StockOut):
+    recent_data = RecentTickOut(many=True, help_text="The newest five ticks.")
+
+
+class TickOut(RecentTickOut):
+    sequence = serializers.IntegerField()
+    is_late = serializers.BooleanField(help_text="Older than the newest tick when it came: traded nothing.")
+
+
+class HoldingOut(serializers.Serializer):
+    stock_id = serializers.CharField()
+    name = serializers.CharField()
+    total_count = serializers.IntegerField()
+    reserved_count = serializers.IntegerField(help_text="What open sell orders hold.")
+    average_cost = serializers.FloatField(help_text="Per share; granted shares cost nothing.")
+
+
+class BalanceOut(serializers.Serializer):
+    user_id = serializers.IntegerField()
+    balance = serializers.FloatField()
+    reserved = serializers.FloatField()
+    available = serializers.FloatField()
+    holdings = serializers.DictField(child=serializers.IntegerField(), help_text="Shares by stock_id.")
+
+
+def render_stock(stock: Stock, figures: Figures | None = None) -> dict[str, Any]:
+    """The fields of API.md; `figures` are of all time when not given."""
+    figures = figures or all_time_figures(stock)
+    return {
+        "stock_id": stock.stock_id,
+        "name": stock.name,
+        "price": _number(figures.price),
+        "availability": figures.availability,
+        "highest_price": _number(figures.highest_price),
+        "lowest_price": _number(figures.lowest_price),
+        "average_price": _number(figures.average_price),
+        "status": stock.status,
+        "price_increment": json_number(stock.price_increment),
+        "lot_size": stock.lot_size,
+    }
+
+
+def render_stock_page(page: StockPage) -> dict[str, Any]:
+    recent = [render_recent_tick(tick) for tick in page.recent_ticks]
+    return {**render_stock(page.stock, page.figures), "recent_data": recent}
+
+
+def render_recent_tick(tick: Tick) -> dict[str, Any]:
+    return {
+        "price": json_number(tick.price),
+        "availability": tick.availability,
+        "timestamp": json_time(tick.timestamp),
+    }
+
+
+def render_tick(tick: Tick) -> dict[str, Any]:
+    return {"sequence": tick.sequence, **render_recent_tick(tick), "is_late": tick.is_late}
+
+
+def render_holding(holding: Holding) -> dict[str, Any]:
+    """Needs the holding's stock: `select_related("stock")`."""
+    return {
+        "stock_id": holding.stock_id,
+        "name": holding.stock.name,
+        "total_count": holding.quantity,
+        "reserved_count": holding.reserved,
+        "average_cost": _number(mean(holding.cost, holding.quantity)) or 0.0,
+    }
+
+
+def render_balance(account: CashAccount, holdings: list[Holding]) -> dict[str, Any]:
+    return {
+        "user_id": account.user_id,
+        "balance": json_number(account.balance),
+        "reserved": json_number(account.reserved),
+        "available": json_number(account.balance - account.reserved),
+        "holdings": {holding.stock_id: holding.quantity for holding in holdings},
+    }
+
+
+def _number(value: Decimal | None) -> float | None:
+    return None if value is None else json_number(value)
