@@ -50,6 +50,7 @@ SECURE_PROXY_SSL_HEADER = (
     ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
 )
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
 
 INSTALLED_APPS = [
     "daphne",
@@ -158,6 +159,8 @@ FEED_PRICE_INCREMENT = Decimal(env.str("FEED_PRICE_INCREMENT", default="0.01"))
 # A tick whose price is this many times above or below the last price is dropped; 0 takes any.
 FEED_MAX_PRICE_RATIO = env.int("FEED_MAX_PRICE_RATIO", default=10)
 FEED_MAX_CLOCK_SKEW_S = env.int("FEED_MAX_CLOCK_SKEW_S", default=300)
+# A feed that has been silent for longer makes /health/ answer 503; 0 never does.
+HEALTH_FEED_MAX_AGE_S = env.int("HEALTH_FEED_MAX_AGE_S", default=0)
 
 # --- REST -----------------------------------------------------------------------------------------
 
@@ -176,7 +179,8 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "users.pagination.PageNumbers",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["users.throttling.UserThrottle"],
+    "DEFAULT_SCHEMA_CLASS": "config.schema.AutoSchema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "DEFAULT_THROTTLE_RATES": {
         "sign_up": env.str("THROTTLE_SIGN_UP", default="30/min"),
