@@ -8,15 +8,16 @@ no Origin at all.
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from channels.auth import get_user
-from channels.db import database_sync_to_async
 from django.conf import settings
+from django.contrib.auth import get_user
 from django.contrib.sessions.backends.base import SessionBase
+from django.http import HttpRequest
 from django.http.cookie import parse_cookie
 from django.http.request import validate_host
 from django.utils.http import is_same_domain
 from django.utils.module_loading import import_string
 
+from users.authentication import authenticate_token
 from users.models import User
 
 # Offered as a subprotocol, followed by the token itself: browsers cannot set a header.
@@ -56,16 +57,16 @@ def origin_is_ours(scope: dict[str, Any]) -> bool:
     )
 
 
-async def connected_user(scope: dict[str, Any]) -> User | None:
-    """The user behind a connection: by token (URL, subprotocol or header), else by session."""
+def connected_user(scope: dict[str, Any]) -> User | None:
+    """The user behind a connection: by token (URL, subprotocol or header), else by session. Queries."""
     if (token := _token(scope)) is not None:
-        from users.authentication import authenticate_token
-
-        return await database_sync_to_async(authenticate_token)(token)
+        return authenticate_token(token)
     if not origin_is_ours(scope):
         return None
-    user = await get_user({"session": _session(scope)})
-    return user if user.is_authenticated and user.is_active else None
+    request = HttpRequest()
+    request.session = _session(scope)
+    user = get_user(request)
+    return user if isinstance(user, User) else None
 
 
 def chosen_protocol(scope: dict[str, Any]) -> str | None:

@@ -40,7 +40,7 @@ class Refused(Exception):
 
 
 class StreamConsumer:
-    """One connection to one stream: accept, join, answer requests, leave."""
+    """One connection to one stream: join, accept, answer requests, leave."""
 
     requests: ClassVar[dict[str, str]] = {"ping": "on_ping"}
 
@@ -61,11 +61,14 @@ class StreamConsumer:
         if not access.origin_is_allowed(self.scope):
             await self._send({"type": "websocket.close"})
             return
-        await self._send({"type": "websocket.accept", "subprotocol": access.chosen_protocol(self.scope)})
         self.hub = get_hub()
-        self.socket = Socket(sink_for(self._send))
+        self.socket = Socket()
         try:
+            # First join, then accept: who is connected hears of everything that happens from then on.
             await self._answer(self._join())
+            protocol = access.chosen_protocol(self.scope)
+            await self._send({"type": "websocket.accept", "subprotocol": protocol})
+            self.socket.open(sink_for(self._send))
             while (event := await self._receive())["type"] == "websocket.receive":
                 if not self.socket.closed:
                     await self._answer(self._handle(event))
@@ -172,7 +175,7 @@ class PricesConsumer(StreamConsumer):
 
 class OrdersConsumer(ResumableConsumer):
     async def join(self) -> None:
-        user = await access.connected_user(self.scope)
+        user = await self.hub.read(access.connected_user, self.scope)
         if user is None:
             raise Refused(
                 "not_authenticated", "give a valid token, or log in on this host", NOT_AUTHENTICATED

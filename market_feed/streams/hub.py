@@ -201,7 +201,11 @@ class Hub:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.warning("A stream task failed: %s", error, exc_info=not isinstance(error, DatabaseError))
+            logger.warning(
+                "A stream task failed: %s",
+                error,
+                exc_info=None if isinstance(error, DatabaseError) else error,
+            )
 
 
 def get_hub() -> Hub:

@@ -16,7 +16,7 @@ from trade.signals import CommittedBatch
 
 if TYPE_CHECKING:
     from market_feed.streams.hub import Hub
-    from market_feed.streams.stored import StockPosition
+    from market_feed.streams.stored import PrivateEvent, StockPosition
 
 # Orders, and trades, of one query.
 CHUNK = 1_000
@@ -50,7 +50,7 @@ class PrivateStream:
     async def missed(self, socket: Socket, since: int, until: int) -> tuple[list[Frame], int]:
         user_id = self._desk.users_by_socket[socket]
         events, reached = await self._desk.read(self.stock_id, [user_id], since, until)
-        return [encode(message) for _, message in events], reached
+        return [encode(message) for _, _, message in events], reached
 
 
 class PrivateDesk:
@@ -105,7 +105,7 @@ class PrivateDesk:
 
     async def read(
         self, stock_id: str, user_ids: list[int], since: int, until: int | None
-    ) -> tuple[list, int]:
+    ) -> tuple[list["PrivateEvent"], int]:
         return await self._hub.read(self._hub.market.private_events, stock_id, user_ids, since, until, CHUNK)
 
     def _concerns(self, batch: CommittedBatch) -> bool:
@@ -139,8 +139,8 @@ class PrivateDesk:
                 for socket in sockets - stream.paused:
                     self._hub.spawn(catch_up(stream, socket, since))
 
-    def _write(self, stream: PrivateStream, events: list) -> None:
-        for user_id, message in events:
+    def _write(self, stream: PrivateStream, events: "list[PrivateEvent]") -> None:
+        for user_id, _, message in events:
             frame = encode(message)
             for socket in self._sockets_by_user.get(user_id, ()):
                 if socket not in stream.paused:

@@ -42,13 +42,23 @@ class Socket:
 
     __slots__ = ("sink", "closed", "joined", "_clock", "_slow_since")
 
-    def __init__(self, sink: Sink, *, clock: Any = None) -> None:
-        self.sink = sink
+    def __init__(self, sink: Sink | None = None, *, clock: Any = None) -> None:
+        """Without a sink, frames are held until `open`: a client joins before it is told that it is connected."""
+        self.sink = sink or HoldingSink()
         self.closed = False
         # Per stock: everything after this sequence was sent, or will be, without being asked for.
         self.joined: dict[str, int] = {}
         self._clock = clock or asyncio.get_running_loop().time
         self._slow_since: float | None = None
+
+    def open(self, sink: Sink) -> None:
+        """Write to `sink` from now on, first of all what was held."""
+        held, self.sink = self.sink, sink
+        if isinstance(held, HoldingSink):
+            for frame in held.frames:
+                sink.write(frame)
+            if held.closed_with is not None:
+                sink.close(*held.closed_with)
 
     def deliver(self, frame: Frame) -> None:
         """Write a frame that must not be lost; the reader that is too slow for it is closed with 4008."""
@@ -88,6 +98,22 @@ class Socket:
         if self._slow_since is None:
             self._slow_since = now
         return backlog > MAX_BYTES or now - self._slow_since > SLOW_SECONDS
+
+
+class HoldingSink:
+    """Frames for a client whose connection is not accepted yet."""
+
+    def __init__(self) -> None:
+        self.backlog = 0
+        self.frames: list[Frame] = []
+        self.closed_with: tuple[int, str] | None = None
+
+    def write(self, frame: Frame) -> None:
+        self.backlog += len(frame.wire)
+        self.frames.append(frame)
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed_with = (code, reason)
 
 
 class QueueSink:

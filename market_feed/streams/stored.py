@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from django.db.models import F, Max, Q
+from django.db.models import Max, Q
 
 from market_feed.streams.books import Book
 from market_feed.streams.frames import PublicTrade
@@ -20,6 +20,7 @@ from trade.selectors.book import order_book
 from trade.selectors.trades import trades_since
 from users.fields import to_units
 from users.inputs import json_number
+from users.models import CashAccount
 
 # A message for one user: (user id, sequence, message).
 PrivateEvent = tuple[int, int, dict[str, Any]]
@@ -58,49 +59,25 @@ class StoredMarket:
     ) -> tuple[list[PrivateEvent], int]:
         """Orders of these users that changed in the range, and their fills, in order; and how far that goes.
 
-        Without `until` the range ends where the stock stands now. An order comes once, as it is now, and with
-        the cash its user has now; one that has changed after the range comes with a later one.
+        Without `until` the range ends where the stock stands now. An order comes once, as it is now; one that has
+        changed after the range comes with a later one. Every message has the cash its user has now.
         """
         if until is None:
             until = Stock.objects.filter(stock_id=stock_id).aggregate(now=Max("sequence"))["now"] or 0
-        parts = [part(stock_id, user_ids, since, until)[:limit] for part in (_changed_orders, _fills)]
-        rows = [list(part) for part in parts]
-        for part in rows:
+        in_range = {"stock_id": stock_id, "sequence__gt": since, "sequence__lte": until}
+        orders = list(Order.objects.filter(user_id__in=user_ids, **in_range).order_by("sequence")[:limit])
+        is_theirs = Q(buyer_id__in=user_ids) | Q(seller_id__in=user_ids)
+        trades = list(Trade.objects.filter(is_theirs, **in_range).order_by("sequence")[:limit])
+        for rows in (orders, trades):
             # Two rows may share a sequence (both orders of a trade): a cut goes before it.
-            if len(part) >= limit:
-                until = min(until, part[-1].sequence - 1)
-        orders, fills = rows
-        events = [event for trade in fills for event in _fill_events(trade, set(user_ids))]
+            if len(rows) >= limit:
+                until = min(until, rows[-1].sequence - 1)
+        # Fills come before the state they led to.
+        events = [event for trade in trades for event in _fill_events(trade, set(user_ids))]
         events += [(order.user_id, order.sequence, _order_message(order)) for order in orders]
-        # The sort is stable: fills come before the state they led to.
-        return [event for event in sorted(events, key=itemgetter(1)) if event[1] <= until], until
-
-
-def _changed_orders(stock_id: str, user_ids: Sequence[int], since: int, until: int) -> Any:
-    # One statement, so that an order and the cash are of one moment.
-    return (
-        Order.objects.filter(stock_id=stock_id, user_id__in=user_ids, sequence__gt=since, sequence__lte=until)
-        .annotate(balance=F("user__account__balance"), cash_reserved=F("user__account__reserved"))
-        .order_by("sequence")
-    )
-
-
-def _fills(stock_id: str, user_ids: Sequence[int], since: int, until: int) -> Any:
-    return Trade.objects.filter(
-        Q(buyer_id__in=user_ids) | Q(seller_id__in=user_ids),
-        stock_id=stock_id,
-        sequence__gt=since,
-        sequence__lte=until,
-    ).order_by("sequence")
-
-
-def _order_message(order: Any) -> dict[str, Any]:
-    return {
-        "type": "order",
-        **render_order(order),
-        "balance": json_number(order.balance),
-        "available": json_number(order.balance - order.cash_reserved),
-    }
+        events = [event for event in sorted(events, key=itemgetter(1)) if event[1] <= until]
+        _add_cash(events)
+        return events, until
 
 
 def _fill_events(trade: Trade, user_ids: set[int]) -> Iterable[PrivateEvent]:
@@ -110,11 +87,8 @@ def _fill_events(trade: Trade, user_ids: set[int]) -> Iterable[PrivateEvent]:
     )
     for user_id, side, order_id in sides:
         if user_id in user_ids:
-            message = {
-                "type": "fill",
+            fill = {
                 "trade_id": trade.trade_id,
-                "stock_id": trade.stock_id,
-                "sequence": trade.sequence,
                 "order_id": order_id,
                 "side": side.value,
                 "price": json_number(trade.price),
@@ -122,7 +96,25 @@ def _fill_events(trade: Trade, user_ids: set[int]) -> Iterable[PrivateEvent]:
                 "source": trade.source,
                 "execution_timestamp": trade.executed_at,
             }
-            yield user_id, trade.sequence, message
+            yield user_id, trade.sequence, _message("fill", trade.stock_id, trade.sequence, fill)
+
+
+def _order_message(order: Order) -> dict[str, Any]:
+    return _message("order", order.stock_id, order.sequence, render_order(order))
+
+
+def _message(kind: str, stock_id: str, sequence: int, content: dict[str, Any]) -> dict[str, Any]:
+    # An order has a type of its own, so it cannot share the message's level.
+    return {"type": kind, "stock_id": stock_id, "sequence": sequence, kind: content}
+
+
+def _add_cash(events: Sequence[PrivateEvent]) -> None:
+    """Say in each message what cash its user has now."""
+    accounts = CashAccount.objects.in_bulk({user_id for user_id, _, _ in events})
+    for user_id, _, message in events:
+        if (account := accounts.get(user_id)) is not None:
+            message["balance"] = json_number(account.balance)
+            message["available"] = json_number(account.balance - account.reserved)
 
 
 def _public(trade: Trade) -> PublicTrade:
