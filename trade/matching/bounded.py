@@ -4,10 +4,12 @@ Most ticks match none of them. So the open price interval around the last tick i
 is remembered, and a tick inside it costs two comparisons however many orders wait.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 
 from trade.matching.orders import Order
+
+# Above every price there is.
+ENDLESS = 2**63 - 1
 
 
 def rank(order: Order) -> tuple[int, int]:
@@ -44,7 +46,7 @@ class BoundedSide:
 
     def _remember_quiet(self, price: int) -> None:
         """The interval around a price that nothing accepted: every order's bounds are above it or below."""
-        above, below = 0, sys.maxsize
+        above, below = 0, ENDLESS
         for order in self._orders.values():
             low, high = sorted((order.limit_price, order.other_bound))
             if low > price:
