@@ -12,6 +12,7 @@ test is a failure.
 """
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -183,7 +184,10 @@ class BourseTestRunner(DiscoverRunner):
         return super().setup_databases(**kwargs)
 
     def teardown_databases(self, old_config: Any, **kwargs: Any) -> None:
-        super().teardown_databases(old_config, **kwargs)
+        if connection.vendor == "postgresql" and (left := end_other_sessions()):
+            self.log(f"{left} database sessions were still open when the tests had ended.", logging.WARNING)
+        if REPORT not in os.environ:  # that database goes away with its cluster
+            super().teardown_databases(old_config, **kwargs)
         self._folder.cleanup()
 
     def suite_result(self, suite: Any, result: Any, **kwargs: Any) -> int:
@@ -209,6 +213,16 @@ def belongs_on_postgresql(test: unittest.TestCase) -> bool:
     if is_tagged(test, "sqlite"):
         return False
     return isinstance(test, TransactionTestCase) or is_tagged(test, "postgresql")
+
+
+def end_other_sessions() -> int:
+    """End what threads left open, which would keep the database from being dropped; how many there were."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return len(cursor.fetchall())
 
 
 def require_postgresql() -> None:
