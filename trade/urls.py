@@ -1,0 +1,21 @@
+"""Paths of trading, below /api/. Two of them replace those of users and stocks and show more."""
+
+from trade.apis.bounded import BuyView, SellView
+from trade.apis.orders import OrdersView, OrderView
+from trade.apis.portfolio import PortfolioView, TransactionsView
+from trade.apis.stocks import MarketStockView
+from trade.apis.trades import OrderBookView, TradesView, TradeView
+from users.routes import route
+
+urlpatterns = [
+    route("users/<user_id>", PortfolioView, "user"),
+    route("users/<user_id>/buy", BuyView, "user-buy"),
+    route("users/<user_id>/sell", SellView, "user-sell"),
+    route("users/<user_id>/transactions", TransactionsView, "user-transactions"),
+    route("stocks/<stock_id>", MarketStockView, "stock"),
+    route("orders", OrdersView, "orders"),
+    route("orders/<order_id>", OrderView, "order"),
+    route("trades", TradesView, "trades"),
+    route("trades/<trade_id>", TradeView, "trade"),
+    route("orderbook", OrderBookView, "orderbook"),
+]
