@@ -1,0 +1,1 @@
+"""Tests of the pure matching rules, with a naive twin that reads the same rules a second time."""
