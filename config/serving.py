@@ -5,18 +5,23 @@ whatever else the caller started is stopped, while the engine still answers it; 
 has begun.
 """
 
+import asyncio
 import gc
 import logging
+import time
 from collections.abc import Callable
 
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.server import Server
 from django.core.management.base import CommandError
+from twisted.internet.defer import Deferred
 
 logger = logging.getLogger(__name__)
 
 # Requests are short: what is longer is refused before it is in memory.
 MAX_WEBSOCKET_MESSAGE = 64 * 1024
+# How long the end waits for clients to answer the good-bye.
+GOOD_BYE_S = 1.0
 
 
 class MarketServer(Server):
@@ -31,11 +36,18 @@ class MarketServer(Server):
         self.stop()
 
     def kill_all_applications(self) -> object:
+        good_bye = Deferred.fromFuture(asyncio.ensure_future(self._say_good_bye()))
+        return good_bye.addBoth(lambda _: super(MarketServer, self).kill_all_applications())
+
+    async def _say_good_bye(self) -> None:
+        """Close the streams, and give their clients a moment to hear of it."""
         from market_feed.streams.hub import hubs
 
         for hub in hubs():
             hub.close_sockets("the server stops")
-        return super().kill_all_applications()
+        deadline = time.monotonic() + GOOD_BYE_S
+        while any(hub.sockets for hub in hubs()) and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
 
 
 def run_server(
@@ -57,6 +69,8 @@ def run_server(
     def started() -> None:
         bound_host, bound_port = server.listening_addresses[0]
         url = f"http://{_in_url(bound_host)}:{bound_port}/"
+        # What is refused as too large is told so with a close code, instead of being cut off.
+        server.ws_factory.setProtocolOptions(failByDrop=False)
         logger.info("Serving on %s", url)
         if on_start is not None:
             on_start(url)

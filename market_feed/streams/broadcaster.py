@@ -33,6 +33,7 @@ class Broadcaster:
 
     def __init__(self) -> None:
         self.dropped = 0
+        self._is_cut_off = False
         self._queue: deque[CommittedBatch] = deque(maxlen=MAX_QUEUE)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -88,8 +89,14 @@ class Broadcaster:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await get_channel_layer().group_send(GROUP, message_of(batches))
         except Exception as error:
-            logger.warning("News of the market could not be sent to other processes: %s", error)
+            if not self._is_cut_off:
+                logger.warning("News of the market does not reach other processes: %s", error)
+            self._is_cut_off = True
             await asyncio.sleep(RETRY_S)
+        else:
+            if self._is_cut_off:
+                logger.warning("News of the market reaches other processes again.")
+            self._is_cut_off = False
         return True
 
 
