@@ -61,6 +61,11 @@ class ExceptionHandler(handler.ExceptionHandler):
             return DatabaseUnavailable()
         return super().convert_known_exceptions(exc)
 
+    def report_exception(self, exc: exceptions.APIException, response: Response) -> None:
+        # "Try again in a moment" is an answer; a traceback is for defects.
+        if exc.status_code != 503:
+            super().report_exception(exc, response)
+
 
 def _from_refusal(refusal: Refusal) -> exceptions.APIException:
     detail = exceptions.ErrorDetail(refusal.detail, code=refusal.code)
