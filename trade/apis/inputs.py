@@ -82,8 +82,8 @@ class OrderQuery(RangeQuery):
     user_id = QuantityField(limit=MAX_ID, required=False, help_text="Staff only: that user's orders.")
 
 
-class CancelQuery(serializers.Serializer):
-    """DELETE /api/orders/"""
+class CancelQuery(StrictSerializer):
+    """DELETE /api/orders/. Strict: without its filter, a misspelled one would cancel everything."""
 
     stock_id = StockIdField(required=False)
     side = serializers.ChoiceField(Order.Side.choices, required=False)
