@@ -147,14 +147,15 @@ HAVING SUM(tick_count) <> 0 OR SUM(price_sum) <> 0 OR SUM(high) <> 0 OR SUM(low)
 """
 
 
-# Of two ticks at one time, the one that came first opens and the one that came last closes.
+# Of two ticks at one time, the one that came first opens and the one that came last closes. `+ 0` keeps
+# the planner from walking all ticks by sequence where a handful have that time.
 _MINUTE_EDGES = f"""
 SELECT * FROM (
     SELECT c.stock_id, c."start", c.open, c.close,
         (SELECT k.price FROM stocks_tick k WHERE k.stock_id = c.stock_id AND k."timestamp" = c.opened_at
-            ORDER BY k.sequence LIMIT 1) AS first_price,
+            ORDER BY k.sequence + 0 LIMIT 1) AS first_price,
         (SELECT k.price FROM stocks_tick k WHERE k.stock_id = c.stock_id AND k."timestamp" = c.closed_at
-            ORDER BY k.sequence DESC LIMIT 1) AS last_price
+            ORDER BY k.sequence + 0 DESC LIMIT 1) AS last_price
     FROM stocks_candle c WHERE c."interval" = {Candle.Interval.MINUTE.value}
 ) candles
 WHERE COALESCE(first_price, 0) <> open OR COALESCE(last_price, 0) <> close
