@@ -3,7 +3,6 @@
 import base64
 import binascii
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -106,7 +105,9 @@ class TimeCursor(BasePagination):
         # On the side we came from there is at least the row that the cursor was made of.
         self.has_newer = more if newer else cursor is not None
         self.has_older = more if not newer else True
-        self.ends = self._ends(rows, cursor)
+        # A page without rows (they were deleted, or the filter has changed) leads nowhere.
+        self.newest = self._at(rows[0], newer=True) if rows else None
+        self.oldest = self._at(rows[-1], newer=False) if rows else None
         return rows
 
     def _from(self, queryset: QuerySet, cursor: Cursor | None) -> QuerySet:
@@ -130,25 +131,14 @@ class TimeCursor(BasePagination):
             detail = ErrorDetail("Give the cursor of a previous answer.", code="invalid_cursor")
             raise ValidationError({"cursor": [detail]}) from None
 
-    def _ends(self, rows: Sequence[Any], cursor: Cursor | None) -> tuple[Cursor, Cursor] | None:
-        if not rows:
-            # Past an end: the way back starts where we stand.
-            return cursor and (
-                Cursor(True, cursor.moment, cursor.row_id),
-                Cursor(False, cursor.moment, cursor.row_id),
-            )
-        first, last = rows[0], rows[-1]
-        return self._at(first, newer=True), self._at(last, newer=False)
-
     def _at(self, row: Any, *, newer: bool) -> Cursor:
         return Cursor(newer, getattr(row, self.time_field), getattr(row, self.id_field))
 
     def get_paginated_response(self, data: Any) -> Response:
-        newest, oldest = self.ends or (None, None)
         return Response(
             {
-                "next": self._link(oldest) if self.has_older else None,
-                "previous": self._link(newest) if self.has_newer else None,
+                "next": self._link(self.oldest) if self.has_older else None,
+                "previous": self._link(self.newest) if self.has_newer else None,
                 "results": data,
             }
         )
