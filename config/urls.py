@@ -1,14 +1,12 @@
 """Where everything is. REST is below /api/; each path answers with and without its trailing slash."""
 
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
-
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+import pages.urls
 import stocks.urls
+import trade.urls
 import users.urls
 from config.errors import UnknownPath
 from config.health import HealthView
@@ -21,13 +19,9 @@ handler404 = "config.errors.page_not_found"
 handler500 = "config.errors.server_error"
 
 
-def patterns_of(module: str) -> list[Any]:
-    return import_module(module).urlpatterns if find_spec(module) else []
-
-
 api: list[URLPattern | URLResolver] = [
     # Trading first: it shows users and stocks with what is theirs.
-    *patterns_of("trade.urls"),
+    *trade.urls.urlpatterns,
     *users.urls.urlpatterns,
     *stocks.urls.urlpatterns,
     route("health", HealthView, "api-health"),
@@ -41,5 +35,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     route("health", HealthView, "health", schema=None),
     route("metrics", MetricsView, "metrics", schema=None),
     path("admin/", admin.site.urls),
-    *patterns_of("pages.urls"),
+    *pages.urls.urlpatterns,
 ]
