@@ -1,1 +1,4 @@
-"""A live market in one process: who is in it (`cast`, `world`), who trades in it (`quoting`, `bots`), what runs it (`runner`)."""
+"""A live market in one process.
+
+`cast` says who is in it, `world` makes them, `quoting`, `desk` and `bots` trade, `runner` runs it all.
+"""

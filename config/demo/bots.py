@@ -6,7 +6,7 @@ the next one goes on: only `stop` ends the bots. Everything random comes from on
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from random import Random
 from typing import Protocol
@@ -17,6 +17,7 @@ from config.demo.desk import Desk, OwnOrders
 from config.demo.quoting import (
     BUY,
     SELL,
+    STEP_RATIO,
     Quote,
     StockView,
     Style,
@@ -39,7 +40,7 @@ PAUSE_AFTER_ERROR_S = 1.0
 class Bot(Protocol):
     """Something that looks at one stock and acts on it."""
 
-    def step(self, stock_id: str) -> int:
+    def step(self, view: StockView) -> int:
         """Act once; how many orders were placed or cancelled."""
         ...
 
@@ -53,29 +54,26 @@ class MarketMaker:
         self._style = style
         self._rng = rng
 
-    def step(self, stock_id: str) -> int:
-        view = self._desk.view(stock_id)
-        if view is None:
-            return 0
-        shares = self._desk.shares(self._user_id, stock_id)
-        resting = self._desk.resting(self._user_id, stock_id)
+    def step(self, view: StockView) -> int:
+        shares = self._desk.shares(self._user_id, view.stock_id)
+        resting = self._desk.resting(self._user_id, view.stock_id)
         plan = plan_quotes(view, self._style, shares, resting)
-        orders = [self._quote(stock_id, quote, view.lot) for quote in plan.place[:MAX_CHANGES_A_STEP]]
+        orders = [self._quote(view, quote) for quote in plan.place[:MAX_CHANGES_A_STEP]]
         # What goes comes first: its cash and shares pay for what comes, and it cannot meet it in the book.
         self._desk.cancel(self._user_id, plan.cancel)
         if (quote := rebalance(view, self._style, shares)) is not None:
-            orders.insert(0, self._order(stock_id, quote, "ioc"))
+            orders.insert(0, self._order(view, quote, "ioc"))
         self._desk.place(orders)
         return len(plan.cancel) + len(orders)
 
-    def _quote(self, stock_id: str, quote: Quote, lot: int) -> NewOrder:
-        varied = lots(quote.quantity * self._rng.randint(70, 130) // 100, lot)
-        return self._order(stock_id, quote._replace(quantity=varied), "gtc")
+    def _quote(self, view: StockView, quote: Quote) -> NewOrder:
+        varied = lots(quote.quantity * self._rng.randint(70, 130) // 100, view.lot)
+        return self._order(view, quote._replace(quantity=varied), "gtc")
 
-    def _order(self, stock_id: str, quote: Quote, time_in_force: str) -> NewOrder:
+    def _order(self, view: StockView, quote: Quote, time_in_force: str) -> NewOrder:
         return NewOrder(
             user_id=self._user_id,
-            stock_id=stock_id,
+            stock_id=view.stock_id,
             side=quote.side,
             type="limit",
             quantity=quote.quantity,
@@ -96,10 +94,7 @@ class NoiseTrader:
         self._rng = rng
         self._orders = OwnOrders(desk.open_order_ids(user_id), self.MAX_OPEN_ORDERS)
 
-    def step(self, stock_id: str) -> int:
-        view = self._desk.view(stock_id)
-        if view is None:
-            return 0
+    def step(self, view: StockView) -> int:
         excess = self._orders.take_excess()
         self._desk.cancel(self._user_id, excess)
         self._orders.add(self._desk.place([self._random_order(view)]))
@@ -143,33 +138,45 @@ class NoiseTrader:
 
 
 class BotFloor:
-    """All bots and their turns: the makers go round all stocks, a noise trader comes after each of them."""
+    """All bots and their turns: the maker who is the most behind, then perhaps a noise trader."""
+
+    NOISE_CHANCE = 0.6
 
     def __init__(
         self,
         *,
+        look: Callable[[], Mapping[str, StockView]],
         makers: Sequence[Bot],
         noise_traders: Sequence[Bot],
         stock_ids: Sequence[str],
         orders_per_second: float,
         rng: Random,
     ) -> None:
-        self._turns = list(product(stock_ids, makers))
+        self._look = look
+        self._makers = list(makers)
         self._noise_traders = list(noise_traders)
         self._stock_ids = list(stock_ids)
         self._pause_s = 1 / orders_per_second
         self._rng = rng
+        # What each (maker, stock) saw at its last turn, and which turn that was.
+        self._last_turns: dict[tuple[int, str], tuple[int, int]] = {}
         self._turn = 0
         self.errors = 0
 
     def step(self) -> int:
-        """One maker looks at one stock, then one noise trader may act. How many orders that were."""
-        stock_id, maker = self._turns[self._turn]
-        self._turn = (self._turn + 1) % len(self._turns)
-        count = self._attempt(maker.step, stock_id)
-        if self._noise_traders and self._rng.random() < 0.6:
-            trader = self._rng.choice(self._noise_traders)
-            count += self._attempt(trader.step, self._rng.choice(self._stock_ids))
+        """Give a maker and perhaps a noise trader their turns. How many orders that were."""
+        views = self._look()
+        open_stocks = [views[stock_id] for stock_id in self._stock_ids if stock_id in views]
+        if not open_stocks:
+            return 0
+        self._turn += 1
+        number, view = max(
+            product(range(len(self._makers)), open_stocks), key=lambda pair: self._urgency(*pair)
+        )
+        self._last_turns[number, view.stock_id] = view.fair, self._turn
+        count = self._attempt(self._makers[number], view)
+        if self._noise_traders and self._rng.random() < self.NOISE_CHANCE:
+            count += self._attempt(self._rng.choice(self._noise_traders), self._rng.choice(open_stocks))
         return count
 
     def run(self, stopping: threading.Event) -> None:
@@ -177,7 +184,7 @@ class BotFloor:
         try:
             while not stopping.is_set():
                 errors = self.errors
-                count = self.step()
+                count = self._step_safely()
                 if self.errors > errors:
                     close_old_connections()
                     stopping.wait(PAUSE_AFTER_ERROR_S)
@@ -185,10 +192,28 @@ class BotFloor:
         finally:
             connection.close()
 
-    def _attempt(self, step: Callable[[str], int], stock_id: str) -> int:
+    def _urgency(self, number: int, view: StockView) -> float:
+        """How many steps the price has moved since this maker's last turn, and how many rounds ago that was."""
+        last = self._last_turns.get((number, view.stock_id))
+        if last is None:
+            return float("inf")
+        fair, turn = last
+        rounds = (self._turn - turn) / (len(self._makers) * len(self._stock_ids))
+        return abs(view.fair - fair) / grid_step(view.fair, view.increment, STEP_RATIO) + rounds
+
+    def _step_safely(self) -> int:
         try:
-            return step(stock_id)
+            return self.step()
+        except Exception:
+            # Not a bot: the look at the market itself failed.
+            self.errors += 1
+            logger.exception("the house bots cannot see the market and try again")
+            return 0
+
+    def _attempt(self, bot: Bot, view: StockView) -> int:
+        try:
+            return bot.step(view)
         except Exception:
             self.errors += 1
-            logger.exception("a house bot failed on %s and goes on", stock_id)
+            logger.exception("a house bot failed on %s and goes on", view.stock_id)
             return 0

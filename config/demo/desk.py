@@ -34,14 +34,13 @@ class Desk:
         self.placed = self.cancelled = 0
         self.refused: Counter[str] = Counter()
 
-    def view(self, stock_id: str) -> StockView | None:
-        """The stock as the outside market quotes it; None while it has no price or is halted."""
+    def views(self) -> dict[str, StockView]:
+        """The stocks as the outside market quotes them; without those that have no price or are halted."""
         rows = fetch_rows(
-            "SELECT quote_price, price_increment, lot_size, quote_bid_quantity, quote_ask_quantity "
-            "FROM stocks_stock WHERE stock_id = %s AND status = 'open' AND quote_price IS NOT NULL",
-            [stock_id],
+            "SELECT stock_id, quote_price, price_increment, lot_size, quote_bid_quantity, quote_ask_quantity "
+            "FROM stocks_stock WHERE status = 'open' AND quote_price IS NOT NULL"
         )
-        return StockView(stock_id, *rows[0]) if rows else None
+        return {row[0]: StockView(*row) for row in rows}
 
     def resting(self, user_id: int, stock_id: str) -> list[Resting]:
         """The user's limit orders in the book of one stock."""

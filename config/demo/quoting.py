@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 BUY, SELL = "buy", "sell"
+# A step of the grid, in ten-thousandths of the price.
+STEP_RATIO = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,7 @@ class Style:
     """How one maker quotes. `worth` and `target_worth` are units of money."""
 
     levels: int = 7
-    # A step of the grid, in ten-thousandths of the price.
-    step_ratio: int = 8
+    step_ratio: int = STEP_RATIO
     # Shifts the grid by a part of a step, so that two makers do not stand on the same prices.
     grid_shift: int = 0
     worth: int = 2_500 * 10_000
