@@ -237,8 +237,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
-# The pages are served without a collectstatic step, in the demo as behind gunicorn.
+# Static files are served from where they are, in the demo as behind gunicorn: nothing collects them, so
+# there is no STATIC_ROOT.
 WHITENOISE_USE_FINDERS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 
