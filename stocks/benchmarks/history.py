@@ -1,0 +1,98 @@
+"""How long a stock with a million ticks takes to look at.
+
+Loads the ticks straight into a database of its own (with their candles and running figures, as the feed
+would have left them), asks through the test client, URLs, views and JSON included, and gives medians.
+"""
+
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from django.db import connection, transaction
+from rest_framework.test import APIClient
+
+from stocks.models import Stock
+from stocks.services.ticks import StoredTick, lock_stock, store_ticks, write_stock
+
+STOCK_ID = "BENCH"
+START = datetime(2024, 1, 1, tzinfo=UTC)
+CHUNK = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Milliseconds of one call, asked many times."""
+
+    name: str
+    median_ms: float
+    slowest_ms: float
+
+
+def load(count: int, *, every: timedelta) -> datetime:
+    """Store `count` ticks, `every` apart with some noise; the time of the last one."""
+    Stock.objects.create(stock_id=STOCK_ID, name="A stock with a history")
+    ticks = random_ticks(count, every)
+    while chunk := [tick for _, tick in zip(range(CHUNK), ticks, strict=False)]:
+        with transaction.atomic():
+            stock = lock_stock(STOCK_ID)
+            store_ticks(STOCK_ID, chunk)
+            for tick in chunk:
+                stock.count_tick(tick.price, tick.timestamp)
+            newest = chunk[-1]
+            stock.sequence, stock.quote_sequence = newest.sequence, newest.sequence
+            stock.last_price = stock.quote_price = newest.price
+            stock.quote_availability = newest.availability
+            write_stock(stock)
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            # What autovacuum does in a database that lives longer. On SQLite nobody does it.
+            cursor.execute("VACUUM ANALYZE stocks_tick")
+    return newest.timestamp
+
+
+def random_ticks(count: int, every: timedelta) -> Iterator[StoredTick]:
+    """A random walk, the same each time."""
+    rng, price, moment = Random(1), 1_000_000, START
+    for sequence in range(1, count + 1):
+        price = max(100, price + rng.randrange(-500, 501, 100))
+        moment += every * rng.uniform(0.5, 1.5)
+        yield StoredTick(sequence, price, rng.randrange(1, 1000), moment, False)
+
+
+def measure(last: datetime, *, rounds: int) -> list[Timing]:
+    """Time each kind of question a page asks of the stock."""
+    span = last - START
+    ranges = {
+        "all time": "",
+        "newest minute": between(last - timedelta(minutes=1), last),
+        "one day": between(last - timedelta(days=1), last),
+        "half, cut anywhere": between(START + span * 0.2501, START + span * 0.7507),
+        "all but the edges": between(START + timedelta(seconds=1), last - timedelta(seconds=1)),
+        "from a day on": between(START + span / 3, None),
+        "nothing": between(last + timedelta(days=1), None),
+    }
+    questions = {name: f"/api/stocks/{STOCK_ID}/{query}" for name, query in ranges.items()}
+    questions["ticks, first page"] = f"/api/stocks/{STOCK_ID}/ticks/"
+    questions["ticks, middle of history"] = f"/api/stocks/{STOCK_ID}/ticks/{between(None, START + span / 2)}"
+    questions["list of stocks"] = "/api/stocks/"
+    return [timed(name, url, rounds) for name, url in questions.items()]
+
+
+def between(start: datetime | None, end: datetime | None) -> str:
+    ends = [("from_date", start), ("to_date", end)]
+    return "?" + "&".join(f"{name}={moment:%Y-%m-%dT%H:%M:%S.%fZ}" for name, moment in ends if moment)
+
+
+def timed(name: str, url: str, rounds: int) -> Timing:
+    client = APIClient()
+    spent = []
+    for _ in range(rounds + 1):
+        started = time.perf_counter()
+        response = client.get(url)
+        spent.append((time.perf_counter() - started) * 1000)
+        assert response.status_code == 200, response.content
+    # The first call also imports and connects.
+    return Timing(name, statistics.median(spent[1:]), max(spent[1:]))
