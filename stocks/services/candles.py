@@ -6,11 +6,14 @@ the candle of its own time: `opened_at` and `closed_at` say whether it replaces 
 
 from collections.abc import Iterable
 from copy import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from stocks.models import Candle
 from users.rows import Row, upsert_rows
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
 
 
 class PricedAt(Protocol):
@@ -97,7 +100,7 @@ def merge_candles(stock_id: str, ticks: Iterable[PricedAt]) -> None:
     """Take ticks of one stock into its candles."""
     minutes: dict[int, _Bucket] = {}
     for tick in ticks:
-        start = int(tick.timestamp.timestamp()) // 60 * 60
+        start = (tick.timestamp - EPOCH) // MINUTE * 60
         if (bucket := minutes.get(start)) is None:
             minutes[start] = _Bucket(tick.price, tick.timestamp)
         else:
@@ -119,7 +122,7 @@ def _candle_row(stock_id: str, interval: int, start: int, bucket: _Bucket) -> Ro
     return (
         stock_id,
         interval,
-        datetime.fromtimestamp(start, UTC),
+        EPOCH + timedelta(seconds=start),
         bucket.open,
         bucket.high,
         bucket.low,

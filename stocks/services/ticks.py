@@ -41,6 +41,8 @@ class FeedTick:
 
 
 TickIdentity = tuple[datetime, int, int]
+# Times looked up in one statement: SQLite takes only so many parameters.
+MAX_TIMES = 5_000
 _COLUMNS = (
     "sequence",
     "trade_sequence",
@@ -128,18 +130,18 @@ def stored_identities(stock: LockedStock, ticks: Collection[FeedTick]) -> set[Ti
     if newest is None:
         return set()
     times = sorted({tick.timestamp for tick in ticks if tick.timestamp <= newest})
-    if not times:
-        return set()
-    rows = fetch_rows(
-        f'SELECT "timestamp", price, availability FROM stocks_tick WHERE stock_id = %s '
-        f'AND "timestamp" IN ({marks(len(times))})',
-        [stock.stock_id, *map(stored_time, times)],
-    )
     identities = set()
-    for timestamp, price, availability in rows:
-        read = read_time(timestamp)
-        assert read is not None
-        identities.add((read, price, availability))
+    for start in range(0, len(times), MAX_TIMES):
+        part = times[start : start + MAX_TIMES]
+        rows = fetch_rows(
+            f'SELECT "timestamp", price, availability FROM stocks_tick WHERE stock_id = %s '
+            f'AND "timestamp" IN ({marks(len(part))})',
+            [stock.stock_id, *map(stored_time, part)],
+        )
+        for timestamp, price, availability in rows:
+            read = read_time(timestamp)
+            assert read is not None
+            identities.add((read, price, availability))
     return identities
 
 

@@ -5,7 +5,8 @@ what happened; commit. The commands share the commit, but each succeeds or is re
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -64,6 +65,19 @@ class Command:
     def apply(self, batch: Batch) -> Callable[[], Any]:
         raise NotImplementedError  # pragma: no cover
 
+    def give_up(self, error: Exception) -> None:
+        """Answer that it was not done."""
+        answer(self.future, error)
+
+
+def answer(future: "Future[Any]", result: Any) -> None:
+    """Answer a caller, with an exception or a result, unless it has its answer or has gone."""
+    with suppress(InvalidStateError):
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -87,22 +101,22 @@ def run_batch(
         stock = lock_stock(stock_id)
         batch = Batch(stock, books.current(stock), now, is_retry, max_price_ratio)
         first_sequence, previous_trade_sequence = stock.sequence + 1, stock.trade_sequence
-        answers = [(command.future, _apply(command, batch)) for command in commands]
+        results = [(command.future, _apply(command, batch)) for command in commands]
         news = None
         if batch.market.sequence >= first_sequence:
             trade_ids = _write(batch)
             news = _news(batch, first_sequence, previous_trade_sequence, trade_ids)
     for order in touched_orders(batch.events).values():
         order.stored_sequence = order.sequence
-    return Done([(future, answer()) for future, answer in answers], news)
+    return Done([(future, result()) for future, result in results], news)
 
 
 def _apply(command: Command, batch: Batch) -> Callable[[], Any]:
     try:
         return command.apply(batch)
     except Refusal as refusal:
-        answer = refusal
-        return lambda: answer
+        refused = refusal
+        return lambda: refused
 
 
 def _write(batch: Batch) -> list[int]:

@@ -9,6 +9,9 @@ from stocks.services.ticks import LockedStock
 from trade.matching import Market, Order, Quote
 from trade.selectors.resting import open_orders, orders_changed_since
 
+# Further behind than this, a book is built anew: most of what changed since is finished by now.
+MAX_CATCH_UP = 10_000
+
 
 class Books:
     """Markets by stock. A stock's market is only touched by the thread that has its lane."""
@@ -19,7 +22,7 @@ class Books:
     def current(self, stock: LockedStock) -> Market:
         """The market as the database has it."""
         market = self._markets.get(stock.stock_id)
-        if market is None or market.sequence > stock.sequence:
+        if market is None or not 0 <= stock.sequence - market.sequence <= MAX_CATCH_UP:
             market = Market()
             market.restore(open_orders(stock.stock_id))
         elif market.sequence < stock.sequence:

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from stocks.services.ticks import FeedTick, StoredTick, stored_identities
-from trade.engine.batch import Batch, Command
+from trade.engine.batch import Batch, Command, answer
 from trade.matching import BUY, SELL, Order
 from trade.matching.orders import BOUNDED, CANCELLED
-from trade.selectors.resting import open_day_order_ids, pending_orders
+from trade.selectors.resting import open_day_order_ids
 from trade.services.refusals import OrderNotOpen, UnknownOrder
-from trade.services.reservation import Reserved
+from trade.services.reservation import Repeated, Reserved
 from trade.services.settlement import status_of
 
 
@@ -76,19 +76,23 @@ class Enter(Command):
             order = batch.enter(_entering(self.reserved))
         return lambda: state_of(order, batch.now, self.reserved.created_at)
 
+    def give_up(self, error: Exception) -> None:
+        # Whatever happened, the order is stored and paid for. The sweep lets it in.
+        answer(self.future, Repeated(self.reserved.order_id))
+
 
 @dataclass(slots=True)
 class Recover(Command):
-    """Let in what was reserved before a time and never matched: its process is gone, or far behind."""
+    """Let in an order that was reserved and never matched: its process is gone, or far behind."""
 
-    created_before: datetime
+    order_id: str
 
-    def apply(self, batch: Batch) -> Callable[[], int]:
-        orders = pending_orders(batch.stock.stock_id, created_before=self.created_before)
-        orders = [order for order in orders if order.order_id not in batch.handled]
-        for order in orders:
-            batch.enter(order)
-        return lambda: len(orders)
+    def apply(self, batch: Batch) -> Callable[[], bool]:
+        order = batch.stored_order(self.order_id)
+        if order is None or order.sequence or order.order_id in batch.handled:
+            return lambda: False
+        batch.enter(order)
+        return lambda: True
 
 
 @dataclass(slots=True)

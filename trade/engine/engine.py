@@ -13,9 +13,10 @@ What may go wrong, and what then happens:
 """
 
 import logging
+import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,20 +26,18 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from trade.engine.batch import Command, Done, run_batch
+from trade.engine.batch import Command, Done, answer, run_batch
 from trade.engine.books import Books
 from trade.engine.commands import Enter, Recover
-from trade.engine.lanes import Lane, Lanes
-from trade.selectors.resting import stocks_with_pending_orders
+from trade.engine.lanes import MAX_BATCH, Lanes
+from trade.selectors.resting import pending_orders
 from trade.services.refusals import EngineBusy
 from trade.services.reservation import (
     NewOrder,
-    Repeated,
     Reservation,
     Reserved,
     new_order_id,
     reserve_orders,
-    stored_order_ids,
 )
 from trade.services.settlement import StaleBook
 from trade.signals import batch_committed
@@ -46,11 +45,15 @@ from users.exceptions import Refusal
 
 logger = logging.getLogger(__name__)
 
-ENTRY_LANE = ""
+# No stock has this for an id.
+ENTRY_LANE = None
 RETRY_DELAYS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 # A book just built from the database cannot be stale: more than this is a defect, not a race.
 MAX_STALE = 3
 DATABASE_AWAY = (OperationalError, InterfaceError)
+QUERY_CANCELED = "57014"
+# Orders left behind that one sweep looks for; the next goes on.
+MAX_SWEPT = 20 * MAX_BATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,10 @@ class Placement:
     new_order: NewOrder
     future: "Future[Any]"
 
+    def give_up(self, error: Exception) -> None:
+        """Answer that nothing was stored."""
+        answer(self.future, error)
+
 
 class Engine:
     """Runs the lanes. Thread-safe; see `trade.engine` for the calls that users of it make."""
@@ -83,6 +90,8 @@ class Engine:
         self._threads: list[threading.Thread] = []
         self._sweep = threading.Lock()
         self._next_sweep = 0.0
+        # Orders whose match waits in a lane of this engine: not left behind, however long it takes.
+        self._entering: set[str] = set()
         self._batches = 0
         self._last_error = ""
 
@@ -98,8 +107,8 @@ class Engine:
     def stop(self, timeout_s: float = 10.0) -> None:
         """Finish the batches under way and end the threads. What waits is refused, or stays PENDING."""
         self._stopping.set()
-        for command in self._lanes.close():
-            _fail(command.future, EngineBusy("the engine is stopping: try again in a moment"))
+        for waiting in self._lanes.close():
+            waiting.give_up(_stopping())
         for thread in self._threads:
             thread.join(timeout_s)
 
@@ -139,17 +148,17 @@ class Engine:
             return False
         lane, commands = taken
         try:
-            if lane.name == ENTRY_LANE:
+            if lane.name is ENTRY_LANE:
                 self._reserve(commands)
             else:
-                self._match(lane, commands)
+                self._match(lane.name, commands)
             self._batches += 1
         except Exception as error:
             # Whatever it is, the callers must hear of it and the thread must go on.
             logger.exception("a batch failed")
             self._last_error = repr(error)
             for command in commands:
-                _fail(command.future, error)
+                command.give_up(error)
         finally:
             self._lanes.release(lane)
         return True
@@ -157,8 +166,9 @@ class Engine:
     def sweep_orphans(self) -> None:
         """Queue what other processes left PENDING for too long."""
         created_before = timezone.now() - timedelta(seconds=self.options.orphan_age_s)
-        for stock_id in stocks_with_pending_orders(created_before=created_before):
-            self._lanes.put(stock_id, Recover(Future(), created_before))
+        for stock_id, order_id in pending_orders(created_before=created_before, limit=MAX_SWEPT):
+            if order_id not in self._entering:
+                self._lanes.put(stock_id, Recover(Future(), order_id))
 
     def _work(self) -> None:
         try:
@@ -190,69 +200,54 @@ class Engine:
 
     def _reserve(self, placements: list[Placement]) -> None:
         placements = [item for item in placements if item.future.set_running_or_notify_cancel()]
-        if not placements:
+        if placements:
+            self._reserve_running(placements)
+
+    def _reserve_running(self, placements: list[Placement]) -> None:
+        try:
+            reservations = self._reserve_surely(placements)
+        except Exception as error:
+            self._try_apart(placements, error, lambda placement: self._reserve_running([placement]))
             return
-        reservations = self._reserve_surely(placements)
         for placement, reservation in zip(placements, reservations, strict=True):
-            if isinstance(reservation, Refusal):
-                placement.future.set_exception(reservation)
-            elif isinstance(reservation, Repeated):
-                placement.future.set_result(reservation)
-            else:
+            if isinstance(reservation, Reserved):
                 self._enter(reservation, placement.future)
+            else:
+                answer(placement.future, reservation)
 
     def _enter(self, reserved: Reserved, future: "Future[Any]") -> None:
+        enter = Enter(future, reserved)
+        self._entering.add(reserved.order_id)
+        future.add_done_callback(lambda _: self._entering.discard(reserved.order_id))
         try:
-            self._lanes.put(reserved.new_order.stock_id, Enter(future, reserved))
-        except EngineBusy:
-            # It is stored and paid for; the sweep lets it in when there is room.
-            future.set_result(Repeated(reserved.order_id))
+            self._lanes.put(reserved.new_order.stock_id, enter)
+        except EngineBusy as busy:
+            enter.give_up(busy)
 
     def _reserve_surely(self, placements: list[Placement]) -> list[Reservation]:
         for delay_s in self._retry_delays():
             try:
-                return self._reserve_once(placements, is_retry=delay_s is not None)
+                return reserve_orders(
+                    new_orders=[item.new_order for item in placements],
+                    order_ids=[item.order_id for item in placements],
+                    collar=self.options.market_order_collar,
+                    now=timezone.now(),
+                    is_retry=delay_s is not None,
+                )
             except DATABASE_AWAY as error:
                 self._database_away(error, delay_s)
-        raise EngineBusy("the database does not answer: try again in a moment")
-
-    def _reserve_once(self, placements: list[Placement], *, is_retry: bool) -> list[Reservation]:
-        stored = stored_order_ids(item.order_id for item in placements) if is_retry else set()
-        fresh = [item for item in placements if item.order_id not in stored]
-        reservations = iter(
-            reserve_orders(
-                new_orders=[item.new_order for item in fresh],
-                order_ids=[item.order_id for item in fresh],
-                collar=self.options.market_order_collar,
-                now=timezone.now(),
-            )
-        )
-        # Stored by an attempt whose commit was not confirmed: the sweep lets it in.
-        return [
-            Repeated(item.order_id) if item.order_id in stored else next(reservations) for item in placements
-        ]
+        raise _stopping()
 
     # --- Match --------------------------------------------------------------------------------------
 
-    def _match(self, lane: Lane, commands: list[Command]) -> None:
+    def _match(self, stock_id: str, commands: list[Command]) -> None:
         try:
-            done = self._run_surely(lane.name, commands)
+            done = self._run_surely(stock_id, commands)
         except Exception as error:
-            self._books.drop(lane.name)
-            if len(commands) == 1:
-                self._give_up(commands[0], error)
-                return
-            logger.warning("a batch on %s failed, trying its commands one by one: %r", lane.name, error)
-            for command in commands:
-                self._match(lane, [command])
+            self._books.drop(stock_id)
+            self._try_apart(commands, error, lambda command: self._match(stock_id, [command]))
             return
         _tell(done)
-
-    def _give_up(self, command: Command, error: Exception) -> None:
-        if not isinstance(error, Refusal):
-            logger.error("%s cannot be stored", command, exc_info=error)
-            self._last_error = repr(error)
-        _fail(command.future, error)
 
     def _run_surely(self, stock_id: str, commands: list[Command]) -> Done:
         is_retry, stale = False, 0
@@ -275,7 +270,7 @@ class Engine:
                 self._database_away(error, delay_s)
             self._books.drop(stock_id)
             is_retry = True
-        raise EngineBusy("the engine is stopping: try again in a moment")
+        raise _stopping()
 
     # --- Trouble ------------------------------------------------------------------------------------
 
@@ -288,12 +283,35 @@ class Engine:
             attempt += 1
 
     def _database_away(self, error: Exception, delay_s: float | None) -> None:
-        if connection.in_atomic_block:
+        """Wait before the next attempt; raises `error` when another would end like this one."""
+        if connection.in_atomic_block or not _may_pass(error):
             raise error
         logger.warning("the database does not answer, trying again: %s", error)
         self._last_error = repr(error)
         _close_broken_connection()
         self._stopping.wait(delay_s or 0.0)
+
+    def _try_apart(self, waiting: list[Any], error: Exception, again: Callable[[Any], None]) -> None:
+        """After a batch failed for good: each on its own, so that only the culprit hears of it."""
+        if len(waiting) > 1 and not isinstance(error, Refusal):
+            logger.warning("a batch failed, trying its %d commands one by one: %r", len(waiting), error)
+            for one in waiting:
+                again(one)
+            return
+        if not isinstance(error, Refusal):
+            logger.error("%s cannot be stored", waiting[0], exc_info=error)
+            self._last_error = repr(error)
+        for one in waiting:
+            one.give_up(error)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same statements may succeed later: the server is away, or somebody holds a lock."""
+    cause = error.__cause__
+    # "No such table", "too many variables": SQLite calls operational what others call wrong.
+    is_wrong = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    # A statement that took longer than statement_timeout will again.
+    return not is_wrong and getattr(cause, "pgcode", None) != QUERY_CANCELED
 
 
 def _close_broken_connection() -> None:
@@ -301,20 +319,14 @@ def _close_broken_connection() -> None:
         connection.close()
 
 
+def _stopping() -> EngineBusy:
+    return EngineBusy("the engine is stopping: try again in a moment")
+
+
 def _tell(done: Done) -> None:
     """Answer the callers, then the news."""
-    for future, answer in done.answers:
-        if future.done():
-            continue
-        if isinstance(answer, Refusal):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
+    for future, result in done.answers:
+        answer(future, result)
     if done.news is not None:
         # Robust: a listener that fails is logged, and must not undo what is committed.
         batch_committed.send_robust(sender=Engine, batch=done.news)
-
-
-def _fail(future: "Future[Any]", error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)

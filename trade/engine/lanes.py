@@ -7,7 +7,6 @@ it commits, and a lone command waits for nothing.
 
 import threading
 from collections import deque
-from collections.abc import Iterable
 from typing import Any
 
 from trade.services.refusals import EngineBusy
@@ -19,11 +18,14 @@ MAX_WAITING = 20_000
 
 
 class Lane:
-    """A queue of commands under a name. All fields are guarded by the `Lanes` that own it."""
+    """A queue of commands: of a stock by its id, or, under no name, of order entry.
+
+    All fields are guarded by the `Lanes` that own it.
+    """
 
     __slots__ = ("is_taken", "name", "waiting")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str | None) -> None:
         self.name = name
         self.waiting: deque[Any] = deque()
         self.is_taken = False
@@ -33,12 +35,12 @@ class Lanes:
     """All lanes of an engine. Safe to use from any thread."""
 
     def __init__(self) -> None:
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[str | None, Lane] = {}
         self._ready: deque[Lane] = deque()
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, name: str, *commands: Any) -> None:
+    def put(self, name: str | None, *commands: Any) -> None:
         """Queue commands. EngineBusy when the lane is full, and nothing is queued."""
         with self._changed:
             lane = self._lanes.get(name)
@@ -72,7 +74,7 @@ class Lanes:
                 self._ready.append(lane)
                 self._changed.notify()
 
-    def close(self) -> Iterable[Any]:
+    def close(self) -> list[Any]:
         """Take no more commands; returns what is still waiting."""
         with self._changed:
             self._closed = True
@@ -83,7 +85,7 @@ class Lanes:
             self._ready.clear()
             return left
 
-    def waiting(self) -> dict[str, int]:
+    def waiting(self) -> dict[str | None, int]:
         """How many commands wait in each lane that has any."""
         with self._changed:
             return {name: len(lane.waiting) for name, lane in self._lanes.items() if lane.waiting}

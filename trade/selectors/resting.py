@@ -25,21 +25,14 @@ def orders_changed_since(stock_id: str, sequence: int) -> list[Order]:
     return _read("stock_id = %s AND sequence > %s ORDER BY priority", [stock_id, sequence])
 
 
-def pending_orders(stock_id: str, *, created_before: datetime) -> list[Order]:
-    """Orders that are paid for and have waited for their match since before that time, oldest first."""
-    return _read(
-        "stock_id = %s AND status = 'PENDING' AND created_at < %s ORDER BY created_at, order_id",
-        [stock_id, stored_time(created_before)],
-    )
-
-
-def stocks_with_pending_orders(*, created_before: datetime) -> list[str]:
-    """The stocks that have such orders."""
+def pending_orders(*, created_before: datetime, limit: int) -> list[tuple[str, str]]:
+    """(stock_id, order_id) of orders that have waited for their match since before that time, oldest first."""
     rows = fetch_rows(
-        "SELECT DISTINCT stock_id FROM trade_order WHERE status = 'PENDING' AND created_at < %s",
-        [stored_time(created_before)],
+        "SELECT stock_id, order_id FROM trade_order WHERE status = 'PENDING' AND created_at < %s "
+        "ORDER BY created_at, order_id LIMIT %s",
+        [stored_time(created_before), limit],
     )
-    return [stock_id for (stock_id,) in rows]
+    return [(stock_id, read_uuid(order_id)) for stock_id, order_id in rows]
 
 
 def open_day_order_ids(stock_id: str) -> list[str]:

@@ -64,7 +64,11 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """The same request was stored before, under the same client_order_id."""
+    """The order is stored: what it has become is for others to say.
+
+    It was there before under the same client_order_id, or it is PENDING and this call does not wait for
+    its match.
+    """
 
     order_id: str
 
@@ -91,24 +95,31 @@ def new_order_id(now: datetime) -> str:
 
 
 def reserve_orders(
-    *, new_orders: Sequence[NewOrder], order_ids: Sequence[str], collar: Decimal, now: datetime
+    *,
+    new_orders: Sequence[NewOrder],
+    order_ids: Sequence[str],
+    collar: Decimal,
+    now: datetime,
+    is_retry: bool = False,
 ) -> list[Reservation]:
     """Reserve each order under its id: what became of each, in the same sequence.
 
-    `collar` is the fraction around the last price within which a market order trades.
+    `collar` is the fraction around the last price within which a market order trades. With `is_retry` an
+    earlier call may have been committed without an answer: an order that is stored is then `Repeated`.
     """
     with transaction.atomic():
         desk = _Desk.open(new_orders, collar)
+        # Not before the locks: the lost transaction may still be at it, and holds them until it ends.
+        stored = _stored_order_ids(order_ids) if is_retry else set()
         results = [
-            desk.reserve(order_id, new_order, now)
+            Repeated(order_id) if order_id in stored else desk.reserve(order_id, new_order, now)
             for order_id, new_order in zip(order_ids, new_orders, strict=True)
         ]
         desk.write(now)
     return results
 
 
-def stored_order_ids(order_ids: Iterable[str]) -> set[str]:
-    """Which of these orders are stored: after a lost connection, whether the commit went through."""
+def _stored_order_ids(order_ids: Iterable[str]) -> set[str]:
     wanted = list(order_ids)
     rows = fetch_rows(f"SELECT order_id FROM trade_order WHERE order_id IN ({marks(len(wanted))})", wanted)
     return {read_uuid(order_id) for (order_id,) in rows}
