@@ -1,6 +1,7 @@
 """The import contracts of `.importlinter` hold, and each breaks when an arrow is planted the wrong way."""
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,8 @@ class Copy:
         process = subprocess.run(
             [sys.executable, "-c", command, "--no-cache", "--no-logo", *chosen],
             cwd=self.folder,
+            # The copy is not what coverage is about.
+            env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
