@@ -18,7 +18,9 @@ def main() -> int:
             share = 100 * sum(summary[covered] for summary in summaries) / max(all_of_them, 1)
             enough = share >= floor and all_of_them > 0
             missed = missed or not enough
-            print(f"{room}: {share:.1f} % of {all_of_them} {total[4:]}{'' if enough else f': below {floor} %'}")
+            print(
+                f"{room}: {share:.1f} % of {all_of_them} {total[4:]}{'' if enough else f': below {floor} %'}"
+            )
     return int(missed)
 
 
