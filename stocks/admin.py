@@ -1,7 +1,9 @@
 """Stocks, their history and who owns them. What changes them goes through the services."""
 
+from decimal import Decimal
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
@@ -10,15 +12,26 @@ from django.utils import timezone
 from stocks.models import Candle, Holding, ShareGrant, Stock, Tick
 from stocks.services import grant_shares, list_stock, update_stock
 from users.admin import BooksAdmin, RefusalsAsMessages, TraderAdmin
+from users.fields import DECIMAL_PLACES, MAX_PRICE, MAX_QUANTITY, from_units
 from users.models import User
 
 CHANGEABLE = ["name", "price_increment", "lot_size"]
+
+
+class StockForm(forms.ModelForm):
+    """The limits of the REST side."""
+
+    price_increment = forms.DecimalField(
+        min_value=from_units(1), max_value=MAX_PRICE, decimal_places=DECIMAL_PLACES, initial=Decimal("0.01")
+    )
+    lot_size = forms.IntegerField(min_value=1, max_value=MAX_QUANTITY, initial=1)
 
 
 @admin.register(Stock)
 class StockAdmin(RefusalsAsMessages, admin.ModelAdmin):
     """Stocks. Trading adds the actions that halt and resume."""
 
+    form = StockForm
     list_display = [
         "stock_id",
         "name",
@@ -123,7 +136,8 @@ class HoldingInline(admin.TabularInline):
 class OwnerAdmin(TraderAdmin):
     """A user with what it owns."""
 
-    inlines = [HoldingInline]
+    def get_inlines(self, request: HttpRequest, obj: Model | None = None) -> list[type[admin.TabularInline]]:
+        return [HoldingInline] if obj else []
 
 
 # The users' own room knows nothing of shares.

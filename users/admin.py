@@ -18,9 +18,10 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.functional import cached_property
+from rest_framework.exceptions import ValidationError
 
 from users.exceptions import Refusal
-from users.fields import DECIMAL_PLACES, MAX_MONEY
+from users.inputs import MoneyField
 from users.models import CashAccount, LedgerEntry, User
 from users.selectors import account_of
 from users.services import book_opening_balance, deactivate_user, deposit, withdraw
@@ -68,8 +69,9 @@ class RefusalsAsMessages:
 class AmountActionForm(ActionForm):
     """The field beside the list of actions."""
 
-    amount = forms.DecimalField(
-        required=False, min_value=Decimal("0.0001"), max_value=MAX_MONEY, decimal_places=DECIMAL_PLACES
+    # Text: what is not an amount is refused by the action, which can say why.
+    amount = forms.CharField(
+        required=False, widget=forms.TextInput(attrs={"inputmode": "decimal", "size": 12})
     )
 
 
@@ -137,11 +139,10 @@ class TraderAdmin(UserAdmin):
 
     def _book(self, request: HttpRequest, users: QuerySet[User], book: Callable[..., CashAccount]) -> None:
         """Book the amount beside the action for each user, on its own."""
-        form = AmountActionForm(request.POST)
-        form.fields["action"].choices = self.get_action_choices(request)
-        amount = form.cleaned_data.get("amount") if form.is_valid() else None
-        if amount is None:
-            self.message_user(request, "Give an amount greater than zero, beside the action.", messages.ERROR)
+        try:
+            amount = MoneyField().run_validation(request.POST.get("amount", ""))
+        except ValidationError as error:
+            self.message_user(request, f"Amount: {error.detail[0]}", messages.ERROR)
             return
         for user in users:
             try:
