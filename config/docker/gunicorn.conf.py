@@ -16,6 +16,7 @@ timeout = 60
 # A worker tells that it lives by touching a file: in memory, not on a disk that may stall.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
 accesslog = None
+control_socket_disable = True
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -4,6 +4,7 @@
     healthy.py feed     the broker's retained `market/status/feed` says "up" (its last will says "down")
 """
 
+import logging
 import os
 import sys
 import urllib.request
@@ -20,6 +21,8 @@ def is_serving(port: int) -> bool:
 def is_up(service: str) -> bool:
     from paho.mqtt import subscribe
 
+    # paho calls it an error that it is disconnected once it has what it came for.
+    logging.getLogger("paho").addHandler(logging.NullHandler())
     url = urlsplit(os.environ["MQTT_URL"])
     auth = {"username": unquote(url.username), "password": unquote(url.password or "")} if url.username else None
     # Waits for the retained message; when there is none, the container's own time limit ends this.
