@@ -37,6 +37,10 @@ class EmbeddedBroker:
     def is_alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
+    def subscriptions(self) -> set[str]:
+        """The topic filters that somebody has subscribed to."""
+        return set(self._broker._subscriptions) if self._broker is not None else set()
+
     def start(self) -> None:
         """Return when it listens. BrokerFailed when it cannot."""
         started: Future[int] = Future()
@@ -67,7 +71,7 @@ class EmbeddedBroker:
     async def _serve(self, started: "Future[int]") -> None:
         self._loop = asyncio.get_running_loop()
         self._stop_wanted = asyncio.Event()
-        broker = _make_broker(self.port)
+        self._broker = broker = _make_broker(self.port)
         await broker.start()
         (listener,) = broker._servers["default"].instance.sockets
         started.set_result(listener.getsockname()[1])

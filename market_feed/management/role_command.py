@@ -26,18 +26,24 @@ class RoleCommand(BaseCommand):
         parser.add_argument("--metrics-host", default="127.0.0.1", help="and on this address")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with stop_on_signals() as stop:
-            try:
-                role = self.make_role()
-                if options["metrics_port"]:
-                    start_http_server(options["metrics_port"], addr=options["metrics_host"])
-            except (BadBrokerUrl, OSError) as error:
-                raise CommandError(str(error)) from None
-            role.start()
-            while role.is_alive and not stop.wait(0.5):
-                pass
-            ended_by_itself = not role.is_alive
-            role.stop()
+        try:
+            with stop_on_signals() as stop:
+                role = self._make_role(options)
+                role.start()
+                while role.is_alive and not stop.wait(0.5):
+                    pass
+                ended_by_itself = not role.is_alive
+                role.stop()
+        finally:
             self.clean_up()
         if ended_by_itself:
             raise CommandError(f"{role.name} ended by itself, see the log")
+
+    def _make_role(self, options: dict[str, Any]) -> Role:
+        try:
+            role = self.make_role()
+            if options["metrics_port"]:
+                start_http_server(options["metrics_port"], addr=options["metrics_host"])
+        except (BadBrokerUrl, OSError) as error:
+            raise CommandError(str(error)) from None
+        return role

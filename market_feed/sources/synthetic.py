@@ -99,19 +99,19 @@ def synthetic_ticks(
     shares = _shares_of_trading(len(stocks))
     upcoming = [(rng.expovariate(rate * share), number) for number, share in enumerate(shares)]
     heapq.heapify(upcoming)
-    last_at = [-1] * len(stocks)
+    last_at = -1
     while upcoming:
         at, number = upcoming[0]
         stock, price = stocks[number], prices[number]
         units = price.move_to(at)
-        # A stock's ticks differ in time, so none is taken for another's repetition.
-        last_at[number] = max(round(at * 1_000_000), last_at[number] + 1)
+        # No two ticks are at the same time, so none is taken for another's repetition.
+        last_at = max(round(at * 1_000_000), last_at + 1)
         yield SourceTick(
             stock.stock_id,
             stock.name,
             str(from_units(units).normalize().__format__("f")),
             str(_availability(rng)),
-            start + timedelta(microseconds=last_at[number]),
+            start + timedelta(microseconds=last_at),
         )
         pace = rate * shares[number] * _pace_of_day(at) * math.exp(0.8 * price.mood) / MEAN_RUSH
         heapq.heapreplace(upcoming, (at + _gap(pace, rng), number))

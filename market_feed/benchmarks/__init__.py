@@ -1,0 +1,1 @@
+"""How fast the feed is, beside the fastest that the same broker and database could do."""
