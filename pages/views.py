@@ -12,7 +12,9 @@ MAX_STOCKS = 500
 @require_safe
 def market(request: HttpRequest) -> HttpResponse:
     """The market at a glance: stocks, and the book and trades of one of them."""
-    stocks = Stock.objects.order_by("stock_id").values("stock_id", "name", "last_price", "status")[:MAX_STOCKS]
+    stocks = Stock.objects.order_by("stock_id").values("stock_id", "name", "last_price", "status")[
+        :MAX_STOCKS
+    ]
     response = render(request, "pages/market.html", {"stocks": stocks})
     response["Content-Security-Policy"] = content_security_policy(request)
     return response

@@ -357,6 +357,18 @@ class TwoProcessesTests(SimpleTestCase):
         with redis_server() as redis, self.two_web_processes(redis.url) as webs:
             asyncio.run(self.assert_all_see_the_same(webs, meanwhile=redis.kill))
 
+    def test_it_goes_on_after_the_database_was_restarted(self) -> None:
+        with self.two_web_processes(self.redis.url) as webs:
+            asyncio.run(self._restart_database(webs[0]))
+
+    async def _restart_database(self, web: WebProcess) -> None:
+        client = asyncio.create_task(collect(web, 20, 60))
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(self.market.trade, 10)
+        await asyncio.to_thread(self.postgresql.restart)
+        await asyncio.to_thread(self.market.trade, 10)
+        self.assertEqual(await client, self.stored_sequences(self.position))
+
     def test_a_client_goes_on_at_the_other_process_when_its_own_is_killed(self) -> None:
         with self.two_web_processes(self.redis.url) as webs:
             asyncio.run(self._change_process(*webs))

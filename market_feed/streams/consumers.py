@@ -11,7 +11,7 @@ import logging
 from typing import Any, ClassVar
 
 import orjson
-from django.db import DatabaseError
+from django.db import Error as DatabaseError
 
 from market_feed.streams import access
 from market_feed.streams.books import DEFAULT_DEPTH, MAX_DEPTH

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
-from django.db import DatabaseError
+from django.db import Error as DatabaseError
 
 from market_feed.streams.books import BookDesk
 from market_feed.streams.database import DatabaseThreads
@@ -169,10 +169,9 @@ class Hub:
         while True:
             await asyncio.sleep(COMPARE_INTERVAL_S)
             if self.sockets:
-                try:
-                    await self.refresh()
-                except DatabaseError as error:
-                    logger.warning("Streams cannot be compared with the database: %s", error)
+                # It must not end: whatever fails now is tried again in a second.
+                with suppress(Exception):
+                    await self.spawn(self.refresh())
 
     async def _listen(self) -> None:
         """Take the batches of other processes from the channel layer, for ever."""
@@ -201,11 +200,8 @@ class Hub:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.warning(
-                "A stream task failed: %s",
-                error,
-                exc_info=None if isinstance(error, DatabaseError) else error,
-            )
+            trace = None if isinstance(error, DatabaseError) else error
+            logger.warning("The streams could not read the market: %s", error, exc_info=trace)
 
 
 def get_hub() -> Hub:

@@ -1,7 +1,8 @@
 """What the tests of the streams share: a market in memory, sinks that remember, and made-up batches."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from market_feed.streams.books import Book
 from market_feed.streams.frames import Frame, PublicTrade, public_trades
 from market_feed.streams.hub import Hub
 from market_feed.streams.sockets import Socket
-from market_feed.streams.stored import StockPosition
+from market_feed.streams.stored import PrivateEvent, StockPosition
 from trade.signals import BookLevel, BookSnapshot, ChangedOrder, CommittedBatch, CommittedTrade
 
 NOON = datetime(2026, 1, 5, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -98,7 +99,11 @@ class MemoryMarket:
     stocks: dict[str, list[PublicTrade]] = field(default_factory=dict)
     books: dict[str, Book] = field(default_factory=dict)
     prices: dict[str, int] = field(default_factory=dict)
+    # Events of users: (user id, sequence).
+    events: list[tuple[int, int]] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
+    # Held shut, it keeps the query for private events from being answered.
+    gate: threading.Event = field(default_factory=threading.Event)
     failure: Exception | None = None
 
     def list_stock(self, stock_id: str) -> None:
@@ -138,6 +143,18 @@ class MemoryMarket:
         ]
         return wanted[:limit]
 
+    def private_events(
+        self, stock_id: str, user_ids: Sequence[int], since: int, until: int | None, limit: int
+    ) -> tuple[list[PrivateEvent], int]:
+        self._read("private")
+        until = self.books[stock_id].sequence if until is None else until
+        wanted = [one for one in self.events if one[0] in user_ids and since < one[1] <= until]
+        self.gate.wait(3)
+        return [
+            (user_id, sequence, {"type": "order", "sequence": sequence})
+            for user_id, sequence in wanted[:limit]
+        ], wanted[limit - 1][1] if len(wanted) >= limit else until
+
     def _read(self, what: str) -> None:
         self.reads.append(what)
         if self.failure is not None:
@@ -166,6 +183,7 @@ def with_hub(
 
     async def wrapped(self: Any) -> None:
         market = MemoryMarket()
+        market.gate.set()
         for stock_id in ("ACME", "BOLT"):
             market.list_stock(stock_id)
         hub = Hub(market)

@@ -40,18 +40,20 @@ class StockRow {
   }
 }
 
+/** The points of a line through the newest prices, the last one at the right edge. */
 function sparkline(history) {
   const low = Math.min(...history);
   const span = Math.max(...history) - low;
+  const x = (index) => 60 - (60 * (history.length - 1 - index)) / (SPARK_LENGTH - 1);
   const y = (price) => (span ? 18 - (16 * (price - low)) / span : 10);
-  return history.map((price, index) => `${(60 * index) / (SPARK_LENGTH - 1)},${y(price).toFixed(1)}`).join(" ");
+  return history.map((price, index) => `${x(index).toFixed(1)},${y(price).toFixed(1)}`).join(" ");
 }
 
 class Book {
   constructor(stockId, onSequence) {
     this.onSequence = onSequence;
-    byId("bids").replaceChildren();
-    byId("asks").replaceChildren();
+    fillLadder(byId("bids"), [], 1);
+    fillLadder(byId("asks"), [], 1);
     byId("spread").textContent = "–";
     byId("book-sequence").textContent = "";
     this.stream = new Stream(`/ws/orderbook/?stock_id=${encodeURIComponent(stockId)}`, {
