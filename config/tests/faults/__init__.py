@@ -1,0 +1,1 @@
+"""Processes that trade on one database, to be raced against each other, cut off and killed."""
