@@ -21,7 +21,7 @@ STEP_RATIO = 8
 class Style:
     """How one maker quotes. `worth` and `target_worth` are units of money."""
 
-    levels: int = 7
+    levels: int = 9
     step_ratio: int = STEP_RATIO
     # Shifts the grid by a part of a step, so that two makers do not stand on the same prices.
     grid_shift: int = 0

@@ -78,7 +78,7 @@ class PlanQuotesTests(SimpleTestCase):
                     self.assertEqual((len(bids), len(asks)), (STYLE.levels, STYLE.levels))
                     self.assertLess(bids[0], stock.fair)
                     self.assertGreater(asks[0], stock.fair)
-                    self.assertEqual([price % increment for price in bids + asks], [0] * 14)
+                    self.assertEqual([price % increment for price in bids + asks], [0] * 2 * STYLE.levels)
 
     def test_it_quotes_no_price_below_one_increment(self) -> None:
         book = Book()
