@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_DEPTH = 5
 MAX_DEPTH = 500
 MIN_INTERVAL_S = 0.1
-# A little less than the second promised: the loop may be late.
-HEARTBEAT_S = 0.9
+# Less than the second promised: the loop may be late.
+HEARTBEAT_S = 0.8
 
 
 @dataclass(frozen=True, slots=True)

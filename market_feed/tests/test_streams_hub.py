@@ -314,6 +314,24 @@ class BookStreamTests(SimpleTestCase):
         await until(lambda: sink.messages()[-1]["sequence"] == 1)
         self.assertEqual(market.reads.count("book"), before)
 
+    @with_hub
+    async def test_it_shows_a_new_stock_to_who_listens_to_all(self, hub: Hub, market: MemoryMarket) -> None:
+        sink = RecordingSink()
+        await hub.books.join(Socket(sink), None, 5)
+        market.list_stock("CHIP")
+        hub.hand_over(market.commit(batch([1], previous=0, stock_id="CHIP", levels=book(3))))
+        await until(lambda: [one for one in sink.messages() if one["stock_id"] == "CHIP" and one["bids"]])
+
+    @with_hub
+    async def test_it_asks_once_for_clients_who_join_together(self, hub: Hub, market: MemoryMarket) -> None:
+        market.commit(batch([1], previous=0, levels=book(*range(300, 0, -1))))
+        depths = [5, 5, 5, 200, 200, 5]
+        sinks = [RecordingSink() for _ in depths]
+        joins = zip(sinks, depths, strict=True)
+        await asyncio.gather(*(hub.books.join(Socket(sink), ["ACME"], depth) for sink, depth in joins))
+        self.assertEqual([len(sink.messages()[0]["bids"]) for sink in sinks], depths)
+        self.assertEqual(market.reads.count("book"), 2)
+
 
 class PriceStreamTests(SimpleTestCase):
     @with_hub
