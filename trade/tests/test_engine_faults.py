@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.test import TransactionTestCase, override_settings
+from django.test import TransactionTestCase, override_settings, tag
 from django.utils import timezone
 
 from stocks.models import Stock, Tick
@@ -22,6 +22,7 @@ from trade.models import Order, OrderEvent
 from trade.selectors.audit import run_audit
 from trade.services.refusals import EngineBusy
 from trade.services.reservation import NewOrder, Repeated, new_order_id, reserve_orders
+from trade.services.settlement import settle
 from trade.tests.base import NOON, MarketTestCase, make_trader, units
 from users.models import CashAccount, User
 
@@ -316,3 +317,22 @@ class HopelessErrors(TransactionTestCase):
             time.sleep(0.1)
             reset_engine()
         self.assertIsInstance(future.exception(0), EngineBusy)
+
+    @tag("postgresql")
+    def test_it_survives_being_paused_in_the_middle_of_a_batch(self) -> None:
+        Stock.objects.create(stock_id="ACME", name="Acme")
+        ann = make_trader("ann", 1000)
+        pauses = iter([True])
+
+        def paused_once(**words: Any) -> list[int]:
+            if next(pauses, False):
+                with connection.cursor() as cursor:
+                    cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
+                # The server ends the session meanwhile, and does not call it an operational error.
+                time.sleep(0.3)
+            return settle(**words)
+
+        with mock.patch("trade.engine.batch.settle", paused_once), self.assertLogs("trade.engine", "WARNING"):
+            order = get_engine().place_order(NewOrder(ann.pk, "ACME", "buy", "limit", 5, price=units(10)))
+        self.assertEqual(order.status, "ACTIVE")
+        self.assertEqual(offenders(), [])
