@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
@@ -72,8 +73,13 @@ class Orders(AdminTestCase):
     def test_it_lets_only_those_cancel_who_may(self) -> None:
         order = self.placed(self.ann, "buy", 3, 10)
         User.objects.filter(pk=self.clara.pk).update(is_superuser=False)
+        self.clara.user_permissions.add(Permission.objects.get(codename="view_order"))
+        self.assertEqual(self.found(Order), 1)
         self.act(Order, "cancel", order["order_id"])
         self.assertEqual(Order.objects.get().status, "ACTIVE")
+        self.clara.user_permissions.add(Permission.objects.get(codename="change_order"))
+        self.act(Order, "cancel", order["order_id"])
+        self.assertEqual(Order.objects.get().status, "CANCELLED")
 
     def test_it_shows_an_order_with_its_events_and_no_way_to_change_it(self) -> None:
         order = self.placed(self.ann, "buy", 3, 10)
