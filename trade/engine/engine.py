@@ -23,7 +23,6 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db import Error as DatabaseFailure
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
@@ -235,7 +234,7 @@ class Engine:
                     now=timezone.now(),
                     is_retry=delay_s is not None,
                 )
-            except DatabaseFailure as error:
+            except DATABASE_AWAY as error:
                 self._database_away(error, delay_s)
         raise _stopping()
 
@@ -267,7 +266,7 @@ class Engine:
                 if stale > MAX_STALE:
                     raise
                 logger.info("the book of %s was stale: %s", stock_id, error)
-            except DatabaseFailure as error:
+            except DATABASE_AWAY as error:
                 self._database_away(error, delay_s)
             self._books.drop(stock_id)
             is_retry = True
@@ -308,10 +307,6 @@ class Engine:
 
 def _may_pass(error: Exception) -> bool:
     """Whether the same statements may succeed later: the server is away, or somebody holds a lock."""
-    if connection.connection is None:
-        return True  # it broke while this was going on, whatever the driver calls the error
-    if not isinstance(error, DATABASE_AWAY):
-        return False
     cause = error.__cause__
     # "No such table", "too many variables": SQLite calls operational what others call wrong.
     is_wrong = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR

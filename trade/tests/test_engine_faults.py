@@ -328,7 +328,7 @@ class HopelessErrors(TransactionTestCase):
             if next(pauses, False):
                 with connection.cursor() as cursor:
                     cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
-                # The server ends the session meanwhile, and does not call it an operational error.
+                # The server ends the session meanwhile.
                 time.sleep(0.3)
             return settle(**words)
 
