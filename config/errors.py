@@ -47,6 +47,12 @@ class DatabaseUnavailable(exceptions.APIException):
     wait = RETRY_AFTER_S
 
 
+class Refused(exceptions.APIException):
+    """A `Refusal` on its way out."""
+
+    wait: int | None = None
+
+
 class ExceptionHandler(handler.ExceptionHandler):
     """Says what a refusal, a broken request or a busy database is in HTTP."""
 
@@ -65,18 +71,18 @@ class ExceptionHandler(handler.ExceptionHandler):
         # "Try again in a moment" is an answer; a traceback is for defects.
         if exc.status_code != 503:
             super().report_exception(exc, response)
+        elif isinstance(exc, DatabaseUnavailable):
+            logger.warning("the database did not do its work: %s", str(self.exc).strip())
 
 
 def _from_refusal(refusal: Refusal) -> exceptions.APIException:
     detail = exceptions.ErrorDetail(refusal.detail, code=refusal.code)
-    by_field = {refusal.field: [detail]} if refusal.field else detail
     if refusal.status == 400 and refusal.field:
-        return exceptions.ValidationError(by_field)
-    answer = exceptions.APIException()
-    answer.detail = by_field
+        return exceptions.ValidationError({refusal.field: [detail]})
+    answer = Refused()
+    answer.detail = {refusal.field: [detail]} if refusal.field else detail
     answer.status_code = refusal.status
-    if refusal.status == 503:
-        answer.wait = RETRY_AFTER_S
+    answer.wait = RETRY_AFTER_S if refusal.status == 503 else None
     return answer
 
 
@@ -87,9 +93,6 @@ class UnknownPath(APIView):
     permission_classes = [AllowAny]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise exceptions.NotFound
-
-    def get(self, request: Request) -> Response:
         raise exceptions.NotFound
 
 
@@ -122,5 +125,5 @@ def _answer(
     if not request.path_info.startswith(API_PREFIXES):
         return page(request, *args)
     kind = "server_error" if exc.status_code >= 500 else "client_error"
-    error = {"code": exc.detail.code, "detail": str(exc.detail), "attr": None}
+    error = {"code": exc.get_codes(), "detail": str(exc.detail), "attr": None}
     return JsonResponse({"type": kind, "errors": [error]}, status=exc.status_code)

@@ -1,6 +1,6 @@
 """The OpenAPI schema: what drf-spectacular finds, and the one shape of every error."""
 
-from typing import Any
+from typing import Any, Literal
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
@@ -17,13 +17,13 @@ class ErrorItemOut(serializers.Serializer):
 
 class ErrorOut(serializers.Serializer):
     type = serializers.ChoiceField(["validation_error", "client_error", "server_error"])
-    errors = ErrorItemOut(many=True)
+    errors = ErrorItemOut(many=True)  # type: ignore[assignment]
 
 
 class AutoSchema(SpectacularSchema):
     """Adds the error shape as the answer to whatever is not documented otherwise."""
 
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+    def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         bodies = super()._get_response_bodies(direction)
         if direction == "response":
             bodies["default"] = self._get_response_for_code(ErrorOut, "default")

@@ -180,6 +180,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "users.pagination.PageNumbers",
     "DEFAULT_THROTTLE_CLASSES": ["users.throttling.UserThrottle"],
     "DEFAULT_SCHEMA_CLASS": "config.schema.AutoSchema",
+    "DEFAULT_METADATA_CLASS": "users.metadata.PlainMetadata",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "DEFAULT_THROTTLE_RATES": {
         "sign_up": env.str("THROTTLE_SIGN_UP", default="30/min"),

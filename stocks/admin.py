@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.options import InlineModelAdmin
 from django.db.models import Model
 from django.http import HttpRequest
 from django.utils import timezone
@@ -46,7 +47,7 @@ class StockAdmin(RefusalsAsMessages, admin.ModelAdmin):
     search_fields = ["stock_id", "name"]
     ordering = ["stock_id"]
 
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
         if obj is None:
             return ["stock_id", *CHANGEABLE]
         return [field.name for field in Stock._meta.concrete_fields]
@@ -76,7 +77,7 @@ class ShareGrantAdmin(RefusalsAsMessages, BooksAdmin):
     autocomplete_fields = ["user", "stock"]
     ordering = ["-id"]
 
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
         return ["user", "stock", "quantity", *(["granted_by", "created_at"] if obj else [])]
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -120,8 +121,7 @@ class CandleAdmin(BooksAdmin):
 
 class HoldingInline(admin.TabularInline):
     model = Holding
-    fields = ["stock_id", "quantity", "reserved", "cost"]
-    readonly_fields = fields
+    fields = readonly_fields = ("stock_id", "quantity", "reserved", "cost")
     ordering = ["stock_id"]
     extra = 0
     can_delete = False
@@ -136,7 +136,7 @@ class HoldingInline(admin.TabularInline):
 class OwnerAdmin(TraderAdmin):
     """A user with what it owns."""
 
-    def get_inlines(self, request: HttpRequest, obj: Model | None = None) -> list[type[admin.TabularInline]]:
+    def get_inlines(self, request: HttpRequest, obj: Model | None) -> list[type[InlineModelAdmin]]:
         return [HoldingInline] if obj else []
 
 

@@ -8,13 +8,13 @@ from rest_framework import serializers
 from stocks.models import STOCK_ID_PATTERN, Holding, Stock, Tick
 from stocks.selectors import Figures, StockPage, all_time_figures, mean
 from users.fields import MAX_QUANTITY
-from users.inputs import PriceField, QuantityField, StrictSerializer, json_number, json_time
+from users.inputs import PriceField, QuantityField, StrictSerializer, TextField, json_number, json_time
 from users.models import CashAccount
 
 MAX_NAME_LENGTH = 100
 
 
-class StockIdField(serializers.RegexField):
+class StockIdField(TextField, serializers.RegexField):
     default_error_messages = {
         "invalid": "Give 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first."
     }
@@ -27,7 +27,7 @@ class StockInput(StrictSerializer):
     """POST stocks/"""
 
     stock_id = StockIdField(required=False, help_text="Made from the name when left out.")
-    name = serializers.CharField(max_length=MAX_NAME_LENGTH)
+    name = TextField(max_length=MAX_NAME_LENGTH)
     price_increment = PriceField(required=False)
     lot_size = QuantityField(required=False)
 
@@ -35,7 +35,7 @@ class StockInput(StrictSerializer):
 class StockChangeInput(StrictSerializer):
     """PATCH stocks/<stock_id>/, without `status`, which is trading's to change."""
 
-    name = serializers.CharField(max_length=MAX_NAME_LENGTH, required=False)
+    name = TextField(max_length=MAX_NAME_LENGTH, required=False)
     price_increment = PriceField(required=False)
     lot_size = QuantityField(required=False)
 

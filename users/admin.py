@@ -35,7 +35,8 @@ class CountingPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        return self.object_list[:MAX_COUNTED].count()
+        rows: Any = self.object_list
+        return rows[:MAX_COUNTED].count()
 
 
 class BooksAdmin(admin.ModelAdmin):
@@ -142,7 +143,7 @@ class TraderAdmin(UserAdmin):
         try:
             amount = MoneyField().run_validation(request.POST.get("amount", ""))
         except ValidationError as error:
-            self.message_user(request, f"Amount: {error.detail[0]}", messages.ERROR)
+            self.message_user(request, f"Amount: {' '.join(map(str, error.detail))}", messages.ERROR)
             return
         for user in users:
             try:

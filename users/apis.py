@@ -1,9 +1,11 @@
 """Signing up, logging in, one's data and one's cash. Translation only: parse, one call, render."""
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.contrib.auth import authenticate, logout, update_session_auth_hash, user_logged_in
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
@@ -15,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from users.inputs import RangeQuery, date_range, validated
+from users.models import User
 from users.permissions import SignUpOrAuthenticated
 from users.selectors import ledger_of, visible_user, visible_users
 from users.serializers import (
@@ -41,6 +44,7 @@ from users.services import (
 )
 from users.throttling import LogInByAddressThrottle, LogInByNameThrottle, SignUpThrottle
 
+Row = TypeVar("Row", bound=Model)
 IDEMPOTENCY_KEY = "Idempotency-Key"
 USER_ID = OpenApiParameter("user_id", str, OpenApiParameter.PATH, description="An id, or `me`.")
 _KEY = re.compile(r"[\x21-\x7e]{1,128}\Z")
@@ -52,7 +56,14 @@ _KEY_PARAMETER = OpenApiParameter(
 )
 
 
-class UsersView(GenericAPIView):
+class PagedView(GenericAPIView):
+    """A view that answers with one page of a list."""
+
+    def answer_page(self, rows: "QuerySet[Row]", render: Callable[[Row], dict[str, Any]]) -> Response:
+        return self.get_paginated_response([render(row) for row in self.paginate_queryset(rows) or []])
+
+
+class UsersView(PagedView):
     """Sign up; list users."""
 
     permission_classes = [SignUpOrAuthenticated]
@@ -82,8 +93,7 @@ class UsersView(GenericAPIView):
         responses=AccountOut(many=True),
     )
     def get(self, request: Request) -> Response:
-        users = self.paginate_queryset(visible_users(request.user))
-        return self.get_paginated_response([render_account(user) for user in users])
+        return self.answer_page(visible_users(viewer_of(request)), render_account)
 
 
 class UserView(APIView):
@@ -98,13 +108,13 @@ class UserView(APIView):
         responses=AccountOut,
     )
     def patch(self, request: Request, user_id: str) -> Response:
-        user = visible_user(request.user, user_id)
+        user = visible_user(viewer_of(request), user_id)
         data = validated(UserChangeInput, request.data)
         is_self = user.pk == request.user.pk
         changed = update_user(user_id=user.pk, keep_token=token_digest(request) if is_self else None, **data)
         if is_self and "password" in data:
             update_session_auth_hash(request._request, changed)
-        return Response(render_account(visible_user(request.user, user_id)))
+        return Response(render_account(visible_user(viewer_of(request), user_id)))
 
     @extend_schema(
         operation_id="users_deactivate",
@@ -115,7 +125,7 @@ class UserView(APIView):
         responses={204: OpenApiResponse(description="Deactivated.")},
     )
     def delete(self, request: Request, user_id: str) -> Response:
-        deactivate_user(user_id=visible_user(request.user, user_id).pk)
+        deactivate_user(user_id=visible_user(viewer_of(request), user_id).pk)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -130,7 +140,7 @@ class DepositView(APIView):
         responses=AccountOut,
     )
     def post(self, request: Request, user_id: str) -> Response:
-        user = visible_user(request.user, user_id)
+        user = visible_user(viewer_of(request), user_id)
         amount = validated(AmountInput, request.data)["amount"]
         user.account = deposit(
             user_id=user.pk, amount=amount, idempotency_key=idempotency_key(request), now=timezone.now()
@@ -150,7 +160,7 @@ class WithdrawView(APIView):
         responses=AccountOut,
     )
     def post(self, request: Request, user_id: str) -> Response:
-        user = visible_user(request.user, user_id)
+        user = visible_user(viewer_of(request), user_id)
         amount = validated(AmountInput, request.data)["amount"]
         user.account = withdraw(
             user_id=user.pk, amount=amount, idempotency_key=idempotency_key(request), now=timezone.now()
@@ -158,7 +168,7 @@ class WithdrawView(APIView):
         return Response(render_account(user))
 
 
-class LedgerView(GenericAPIView):
+class LedgerView(PagedView):
     """A user's cash movements."""
 
     @extend_schema(
@@ -169,10 +179,10 @@ class LedgerView(GenericAPIView):
         responses=LedgerEntryOut(many=True),
     )
     def get(self, request: Request, user_id: str) -> Response:
-        user = visible_user(request.user, user_id)
+        user = visible_user(viewer_of(request), user_id)
         from_date, to_date = date_range(request.query_params)
-        entries = self.paginate_queryset(ledger_of(user.pk, from_date=from_date, to_date=to_date))
-        return self.get_paginated_response([render_ledger_entry(entry) for entry in entries])
+        entries = ledger_of(user.pk, from_date=from_date, to_date=to_date)
+        return self.answer_page(entries, render_ledger_entry)
 
 
 class TokenView(APIView):
@@ -219,6 +229,12 @@ class LogOutView(APIView):
         else:
             revoke_token(digest=digest)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def viewer_of(request: Request) -> User:
+    """The user who asks, in a view that lets nobody else in."""
+    assert isinstance(request.user, User)
+    return request.user
 
 
 def token_digest(request: Request) -> str | None:

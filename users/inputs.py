@@ -75,6 +75,10 @@ class _NumberField(serializers.Field):
         if value < -self.limit:
             self.fail("too_small", limit=self.limit)
 
+    def to_representation(self, value: Decimal | int) -> Decimal | int:
+        """Nothing is answered through these fields: this shows a default in the schema."""
+        return value
+
 
 @extend_schema_field(OpenApiTypes.DOUBLE)
 class MoneyField(_NumberField):
@@ -111,9 +115,6 @@ class MoneyField(_NumberField):
             self.fail("not_a_number")
         return exact_decimal(text)
 
-    def to_representation(self, value: Decimal) -> float:
-        return json_number(value)
-
 
 class PriceField(MoneyField):
     """A price per share. Whether it lies on the stock's price increment is the stock's to say."""
@@ -139,8 +140,18 @@ class QuantityField(_NumberField):
         self.check_range(data)
         return data
 
-    def to_representation(self, value: int) -> int:
-        return value
+
+class TextField(serializers.CharField):
+    """Text, and nothing that would have to be made text first."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class EmailField(TextField, serializers.EmailField):
+    pass
 
 
 @extend_schema_field(OpenApiTypes.DATETIME)
@@ -175,9 +186,6 @@ class MomentField(serializers.Field):
             return datetime.combine(date, time.max, UTC) if self.whole_day else date
         micros = int((fraction or "").ljust(6, "0"))
         return date.replace(hour=hour, minute=minute, second=second, microsecond=micros) - _offset(zone)
-
-    def to_representation(self, value: datetime) -> str:
-        return json_time(value)
 
 
 def json_time(value: datetime) -> str:

@@ -90,9 +90,7 @@ class TimeCursor(BasePagination):
     time_field = "timestamp"
     id_field = "id"
 
-    def paginate_queryset(
-        self, queryset: QuerySet, request: Request, view: APIView | None = None
-    ) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         self.url = request.build_absolute_uri()
         cursor = self._cursor_of(request)
         size = page_size_of(request)
@@ -144,7 +142,7 @@ class TimeCursor(BasePagination):
         )
 
     def _link(self, cursor: Cursor | None) -> str | None:
-        return cursor and replace_query_param(self.url, "cursor", cursor.encode())
+        return None if cursor is None else replace_query_param(self.url, "cursor", cursor.encode())
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         link = {"type": "string", "nullable": True, "format": "uri"}

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from rest_framework import serializers
 
-from users.inputs import MoneyField, StrictSerializer, json_number, json_time
+from users.inputs import EmailField, MoneyField, StrictSerializer, TextField, json_number, json_time
 from users.models import LedgerEntry, User
 from users.selectors import account_of
 
@@ -13,7 +13,7 @@ MAX_PASSWORD_LENGTH = 128
 MAX_USERNAME_LENGTH = 150
 
 
-class PasswordField(serializers.CharField):
+class PasswordField(TextField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             max_length=MAX_PASSWORD_LENGTH,
@@ -27,22 +27,22 @@ class PasswordField(serializers.CharField):
 class SignUpInput(StrictSerializer):
     """POST users/"""
 
-    username = serializers.CharField(max_length=MAX_USERNAME_LENGTH, validators=[UnicodeUsernameValidator()])
+    username = TextField(max_length=MAX_USERNAME_LENGTH, validators=[UnicodeUsernameValidator()])
     password = PasswordField()
-    email = serializers.EmailField(max_length=254)
+    email = EmailField(max_length=254)
 
 
 class UserChangeInput(StrictSerializer):
     """PATCH users/<id>/"""
 
-    email = serializers.EmailField(max_length=254, required=False)
+    email = EmailField(max_length=254, required=False)
     password = PasswordField(required=False)
 
 
 class LogInInput(StrictSerializer):
     """POST auth/token/"""
 
-    username = serializers.CharField(max_length=MAX_USERNAME_LENGTH)
+    username = TextField(max_length=MAX_USERNAME_LENGTH)
     password = PasswordField()
 
 

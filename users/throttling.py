@@ -19,8 +19,14 @@ if TYPE_CHECKING:  # the framework's views import this module
 class WindowThrottle(SimpleRateThrottle):
     """At most `rate` attempts by one `identity` in each window."""
 
+    scope: str
+    num_requests: int
+    duration: int
+
     def get_rate(self) -> str | None:
-        return api_settings.DEFAULT_THROTTLE_RATES.get(self.scope)
+        # Read each time: the framework's own class attribute is from before tests change it.
+        rates: dict[str, Any] = dict(api_settings.DEFAULT_THROTTLE_RATES)
+        return rates.get(self.scope)
 
     def identity(self, request: Request) -> str | None:
         """Who is counted; None is not throttled."""

@@ -46,8 +46,9 @@ class RaisedTests(ApiTestCase):
 
     def test_a_database_that_is_busy_or_away_is_503_and_worth_another_try(self) -> None:
         for error in (OperationalError("database is locked"), InterfaceError("connection already closed")):
-            with self.subTest(repr(error)), self.assertLogs("django.request", "ERROR"):
+            with self.subTest(repr(error)), self.assertLogs("config.errors", "WARNING") as log:
                 response = self.answer_to(error)
+                self.assertIn(str(error), log.output[0])
                 self.assert_refused(response, 503, "database_unavailable")
                 self.assertEqual(response["Retry-After"], "1")
                 self.assertNotIn(str(error), response.content.decode())

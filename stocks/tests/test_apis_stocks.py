@@ -171,6 +171,7 @@ class StaffTests(ApiTestCase):
     def test_bad_input_is_refused_and_changes_nothing(self) -> None:
         make_stock("ACME")
         before = Stock.objects.values().get()
+        cases: list[tuple[str, str, str | None]]
         cases = [(f'{{"lot_size": {text}}}', code, "lot_size") for text, code in BAD_QUANTITIES]
         cases += [
             (f'{{"price_increment": {text}}}', code, "price_increment")

@@ -1,11 +1,12 @@
-"""A stock with its newest trades, and its market opened and halted: `stocks.apis.StockView` with trading."""
+"""A stock with its newest trades; and what staff change of it, its market opened and halted included."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
-from stocks.apis import STOCK_ID, StockView
+from stocks.apis import STOCK_ID
 from stocks.models import Stock
 from stocks.selectors import find_stock, stock_page
 from stocks.serializers import StockChangeInput, StockOut, render_stock, render_stock_page
@@ -15,6 +16,7 @@ from trade.apis.schemas import MarketStockOut
 from trade.engine import get_engine
 from trade.selectors.fills import newest_fills_of_stock
 from users.inputs import RangeQuery, date_range, validated
+from users.permissions import StaffWrites
 
 RECENT_TRANSACTIONS = 5
 
@@ -25,8 +27,10 @@ class MarketStockChangeInput(StockChangeInput):
     status = serializers.ChoiceField(Stock.Status.choices, required=False)
 
 
-class MarketStockView(StockView):
+class MarketStockView(APIView):
     """One stock."""
+
+    permission_classes = [StaffWrites]
 
     @extend_schema(
         operation_id="stocks_retrieve",

@@ -53,6 +53,7 @@ class SignUpTests(ApiTestCase):
             ({"username": ""}, "blank", "username"),
             ({"username": None}, "null", "username"),
             ({"username": True}, "invalid", "username"),
+            ({"username": 5}, "invalid", "username"),
             ({"username": ["a"]}, "invalid", "username"),
             ({"username": "a b"}, "invalid", "username"),
             ({"username": "<b>"}, "invalid", "username"),

@@ -130,7 +130,12 @@ class MoneyTests(SimpleTestCase):
 
     def test_it_takes_floats_of_other_parsers_as_they_print(self) -> None:
         self.assertEqual(validated(Body, {"amount": 0.1})["amount"], Decimal("0.1"))
-        for value, code in [(float("nan"), "not_finite"), (float("inf"), "not_finite"), (1e300, "too_large")]:
+        for value, code in [
+            (float("nan"), "not_finite"),
+            (float("inf"), "not_finite"),
+            (Decimal("sNaN"), "not_finite"),
+            (1e300, "too_large"),
+        ]:
             with self.subTest(value), self.assertRaises(ValidationError) as caught:
                 validated(Body, {"amount": value})
             self.assertEqual(caught.exception.get_codes(), {"amount": [code]})

@@ -16,6 +16,8 @@ def rates(**changes: str) -> Any:
 
 
 class ThrottleTests(ApiTestCase):
+    now: float
+
     def setUp(self) -> None:
         super().setUp()
         # A window begins.
@@ -86,6 +88,12 @@ class ThrottleTests(ApiTestCase):
         self.assertEqual([nobody.get("/api/stocks/").status_code for _ in range(3)], [200, 200, 429])
         # Health is asked by machines that must not be turned away.
         self.assertEqual([nobody.get("/health/").status_code for _ in range(3)], [200] * 3)
+
+    @rates(log_in="1/min")
+    def test_a_window_that_ends_meanwhile_lets_the_attempt_through(self) -> None:
+        self.log_in("ann")
+        with patch.object(WindowThrottle.cache, "incr", side_effect=ValueError("gone")):
+            self.assertEqual(self.log_in("ann").status_code, 401)
 
     @rates(log_in="3/min")
     def test_a_burst_is_counted_in_one_step(self) -> None:
