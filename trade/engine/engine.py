@@ -168,7 +168,7 @@ class Engine:
         created_before = timezone.now() - timedelta(seconds=self.options.orphan_age_s)
         for stock_id, order_id in pending_orders(created_before=created_before, limit=MAX_SWEPT):
             if order_id not in self._entering:
-                self._lanes.put(stock_id, Recover(Future(), order_id))
+                self._let_in(stock_id, order_id, Recover(Future(), order_id))
 
     def _work(self) -> None:
         try:
@@ -211,18 +211,19 @@ class Engine:
             return
         for placement, reservation in zip(placements, reservations, strict=True):
             if isinstance(reservation, Reserved):
-                self._enter(reservation, placement.future)
+                enter = Enter(placement.future, reservation)
+                self._let_in(placement.new_order.stock_id, reservation.order_id, enter)
             else:
                 answer(placement.future, reservation)
 
-    def _enter(self, reserved: Reserved, future: "Future[Any]") -> None:
-        enter = Enter(future, reserved)
-        self._entering.add(reserved.order_id)
-        future.add_done_callback(lambda _: self._entering.discard(reserved.order_id))
+    def _let_in(self, stock_id: str, order_id: str, command: Enter | Recover) -> None:
+        """Queue an order for its match, and remember until then that it is on its way."""
+        self._entering.add(order_id)
+        command.future.add_done_callback(lambda _: self._entering.discard(order_id))
         try:
-            self._lanes.put(reserved.new_order.stock_id, enter)
+            self._lanes.put(stock_id, command)
         except EngineBusy as busy:
-            enter.give_up(busy)
+            command.give_up(busy)
 
     def _reserve_surely(self, placements: list[Placement]) -> list[Reservation]:
         for delay_s in self._retry_delays():

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from math import ceil
 
 from django.db import transaction
 
@@ -259,7 +260,7 @@ def market_limit_price(side: str, rules: StockRules, collar: Decimal) -> int:
     if side == "buy":
         edge = int(rules.last_price * (1 + collar)) // increment * increment
         return min(max(edge, increment), MAX_PRICE_UNITS)
-    edge = -(-int(rules.last_price * (1 - collar)) // increment) * increment
+    edge = -(-ceil(rules.last_price * (1 - collar)) // increment) * increment
     return max(edge, increment)
 
 

@@ -112,6 +112,14 @@ class Sweeping(MarketTestCase):
         self.assertEqual(future.result(0).status, "ACTIVE")
         self.assertEqual(self.engine._entering, set())
 
+    def test_it_queues_an_order_left_behind_once(self) -> None:
+        reserve_only(make_trader("ann", 1000), timezone.now() - timedelta(seconds=60))
+        for _ in range(3):
+            self.engine.sweep_orphans()
+        self.assertEqual(self.engine.status()["waiting"], 1)
+        self.engine.step()
+        self.assertEqual((Order.objects.get().status, self.engine._entering), ("ACTIVE", set()))
+
 
 class FarBehind(MarketTestCase):
     def test_it_builds_a_book_anew_that_missed_too_much(self) -> None:
