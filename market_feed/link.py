@@ -327,7 +327,6 @@ class BrokerLink:
             manual_ack=True,
         )
         client.suppress_exceptions = True
-        client.enable_logger(logging.getLogger("paho"))
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(MAX_IN_FLIGHT)
         if self.address.username is not None:
@@ -384,7 +383,12 @@ class BrokerLink:
 
     def _on_message(self, _client: Any, _userdata: Any, message: mqtt.MQTTMessage) -> None:
         if self._receiver is not None:
-            self._receiver.receive(self.generation, message.mid if message.qos else 0, bytes(message.payload))
+            try:
+                self._receiver.receive(
+                    self.generation, message.mid if message.qos else 0, bytes(message.payload)
+                )
+            except Exception:
+                logger.exception("a message could not be received")
 
     def _on_publish(self, *_: Any) -> None:
         self._in_flight -= 1

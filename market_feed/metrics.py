@@ -16,6 +16,4 @@ lag = Histogram(
 waiting = Gauge("bourse_feed_waiting", "Messages received and not yet applied.")
 connected = Gauge("bourse_feed_connected", "Whether the consumer is connected to the broker.")
 retries = Counter("bourse_feed_retries", "Batches that were tried again.")
-published = Counter(
-    "bourse_published_messages", "Messages acknowledged by the broker, by stream.", ["stream"]
-)
+published = Counter("bourse_published_messages", "Messages acknowledged by the broker, by kind.", ["kind"])

@@ -6,26 +6,20 @@ from stocks.models import Stock
 
 
 class PublishCursor(models.Model):
-    """Up to which sequence of a stock a stream was published and acknowledged by the broker."""
+    """Up to which sequence of a stock all that happened was published and acknowledged by the broker."""
 
-    class Stream(models.TextChoices):
-        TRADES = "trades"
-        ORDERS = "orders"
-
-    stream = models.CharField(max_length=8, choices=Stream)
-    stock = models.ForeignKey(Stock, on_delete=models.CASCADE, related_name="+")
+    stock = models.OneToOneField(Stock, on_delete=models.CASCADE, primary_key=True, related_name="+")
     sequence = models.BigIntegerField(default=0)
     updated_at = models.DateTimeField()
 
     class Meta:
-        ordering = ["stream", "stock"]
+        ordering = ["stock"]
         constraints = [
-            models.UniqueConstraint(name="publish_cursor_stream_stock", fields=["stream", "stock"]),
             models.CheckConstraint(name="publish_cursor_not_negative", condition=models.Q(sequence__gte=0)),
         ]
 
     def __str__(self) -> str:
-        return f"{self.stream} of {self.stock_id} up to {self.sequence}"
+        return f"{self.stock_id} up to {self.sequence}"
 
 
 class FeedState(models.Model):

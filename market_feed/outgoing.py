@@ -33,52 +33,33 @@ BOOK_TOPIC = "market/book/{}"
 TRADE_EVENTS_TOPIC = "market/trade-events"
 ORDER_EVENTS_TOPIC = "market/order-events"
 
+# Rows instead of models: a busy market has thousands of trades a second, and this is all that is said of them.
+_TRADE_COLUMNS = (
+    *("trade_id", "sequence", "price", "quantity", "bid_order_id", "ask_order_id", "buyer_id", "seller_id"),
+    *("taker_side", "source", "tick_sequence", "executed_at", "settled_at"),
+    *("bid_order__client_order_id", "bid_order__status", "bid_order__sequence"),
+    *("ask_order__client_order_id", "ask_order__status", "ask_order__sequence"),
+)
+_EVENT_COLUMNS = (
+    *("sequence", "kind", "quantity", "reason", "occurred_at"),
+    *("order_id", "order__client_order_id", "order__user_id", "order__side"),
+)
 
-def message(topic: str, body: dict[str, Any], *, retain: bool = False) -> Message:
-    return Message(topic, orjson.dumps(body, option=orjson.OPT_UTC_Z), retain)
-
-
-def trade_messages(trade: Trade) -> Iterable[Message]:
-    """A trade for everybody, and for the back office."""
-    public = {
-        "type": "trade",
-        "stock_id": trade.stock_id,
-        "trade_id": trade.trade_id,
-        "sequence": trade.sequence,
-        "price": json_number(trade.price),
-        "quantity": trade.quantity,
-        "execution_timestamp": trade.executed_at,
-        "bid_order_id": trade.bid_order_id,
-        "ask_order_id": trade.ask_order_id,
-    }
-    yield message(TRADES_TOPIC.format(trade.stock_id), public)
-    private = {
-        "source": trade.source,
-        "taker_side": trade.taker_side,
-        "buyer_id": trade.buyer_id,
-        "seller_id": trade.seller_id,
-        "tick_sequence": trade.tick_sequence,
-        "is_settled": trade.settled_at is not None,
-        "settlement_timestamp": trade.settled_at,
-    }
-    yield message(TRADE_EVENTS_TOPIC, public | private)
+Said = tuple[int, list[Message]]
 
 
-def order_event_message(event: OrderEvent) -> Message:
-    """Something other than a trade that happened to an order, or to a market."""
-    body = _event_body(event.kind, event.stock_id, event.sequence, event.occurred_at)
-    body |= {"quantity": event.quantity, "reason": event.reason}
-    body["orders"] = [_order(event.order)] if event.order is not None else []
-    return message(ORDER_EVENTS_TOPIC, body)
+def trades_after(stock_id: str, sequence: int, limit: int) -> list[Said]:
+    """What there is to say of each of the stock's next trades, by its sequence."""
+    trades = Trade.objects.filter(stock_id=stock_id, sequence__gt=sequence).order_by("sequence")
+    rows = trades.values_list(*_TRADE_COLUMNS, named=True)[:limit]
+    return [(row.sequence, [*_trade_messages(stock_id, row)]) for row in rows]
 
 
-def fill_message(trade: Trade) -> Message:
-    """What a trade was to the orders in it."""
-    body = _event_body("traded", trade.stock_id, trade.sequence, trade.executed_at)
-    body |= {"quantity": trade.quantity, "trade_id": trade.trade_id, "price": json_number(trade.price)}
-    orders = [order for order in (trade.bid_order, trade.ask_order) if order is not None]
-    body["orders"] = [_order(order) | {"is_filled": _was_last(order, trade)} for order in orders]
-    return message(ORDER_EVENTS_TOPIC, body)
+def order_events_after(stock_id: str, sequence: int, limit: int) -> list[Said]:
+    """The same of each event other than a trade."""
+    events = OrderEvent.objects.filter(stock_id=stock_id, sequence__gt=sequence).order_by("sequence")
+    rows = events.values_list(*_EVENT_COLUMNS, named=True)[:limit]
+    return [(row.sequence, [_order_event_message(stock_id, row)]) for row in rows]
 
 
 def book_message(book: OrderBook, now: datetime) -> Message:
@@ -90,7 +71,74 @@ def book_message(book: OrderBook, now: datetime) -> Message:
         "bids": _levels(book.bids),
         "asks": _levels(book.asks),
     }
-    return message(BOOK_TOPIC.format(book.stock_id), body, retain=True)
+    return _message(BOOK_TOPIC.format(book.stock_id), body, retain=True)
+
+
+def _trade_messages(stock_id: str, trade: Any) -> Iterable[Message]:
+    """A trade for everybody, for the back office, and as what it was to its orders."""
+    price = json_number(trade.price)
+    public = {
+        "type": "trade",
+        "stock_id": stock_id,
+        "trade_id": trade.trade_id,
+        "sequence": trade.sequence,
+        "price": price,
+        "quantity": trade.quantity,
+        "execution_timestamp": trade.executed_at,
+        "bid_order_id": trade.bid_order_id,
+        "ask_order_id": trade.ask_order_id,
+    }
+    yield _message(TRADES_TOPIC.format(stock_id), public)
+    private = {
+        "source": trade.source,
+        "taker_side": trade.taker_side,
+        "buyer_id": trade.buyer_id,
+        "seller_id": trade.seller_id,
+        "tick_sequence": trade.tick_sequence,
+        "is_settled": trade.settled_at is not None,
+        "settlement_timestamp": trade.settled_at,
+    }
+    yield _message(TRADE_EVENTS_TOPIC, public | private)
+    fill = _event_body("traded", stock_id, trade.sequence, trade.executed_at)
+    fill |= {"quantity": trade.quantity, "trade_id": trade.trade_id, "price": price, "orders": _filled(trade)}
+    yield _message(ORDER_EVENTS_TOPIC, fill)
+
+
+def _filled(trade: Any) -> list[dict[str, Any]]:
+    orders = []
+    for side, order_id, client_order_id, user_id, status, sequence in (
+        (
+            Order.Side.BUY.value,
+            trade.bid_order_id,
+            trade.bid_order__client_order_id,
+            trade.buyer_id,
+            trade.bid_order__status,
+            trade.bid_order__sequence,
+        ),
+        (
+            Order.Side.SELL.value,
+            trade.ask_order_id,
+            trade.ask_order__client_order_id,
+            trade.seller_id,
+            trade.ask_order__status,
+            trade.ask_order__sequence,
+        ),
+    ):
+        if order_id is not None:
+            # A row's sequence is that of the last event that changed the order; after its end comes none.
+            is_filled = status == Order.Status.FILLED and sequence == trade.sequence
+            orders.append(_order(order_id, client_order_id, user_id, side) | {"is_filled": is_filled})
+    return orders
+
+
+def _order_event_message(stock_id: str, event: Any) -> Message:
+    body = _event_body(event.kind, stock_id, event.sequence, event.occurred_at)
+    body |= {"quantity": event.quantity, "reason": event.reason}
+    if event.order_id is not None:
+        body["orders"] = [
+            _order(event.order_id, event.order__client_order_id, event.order__user_id, event.order__side)
+        ]
+    return _message(ORDER_EVENTS_TOPIC, body)
 
 
 def _event_body(kind: str, stock_id: str, sequence: int, timestamp: datetime) -> dict[str, Any]:
@@ -103,22 +151,17 @@ def _event_body(kind: str, stock_id: str, sequence: int, timestamp: datetime) ->
         "reason": "",
         "trade_id": None,
         "price": None,
+        "orders": [],
     }
 
 
-def _order(order: Order) -> dict[str, Any]:
-    return {
-        "order_id": order.order_id,
-        "client_order_id": order.client_order_id,
-        "user_id": order.user_id,
-        "side": order.side,
-    }
-
-
-def _was_last(order: Order, trade: Trade) -> bool:
-    # A row's `sequence` is that of the last event that changed the order; nothing comes after its end.
-    return order.status == Order.Status.FILLED and order.sequence == trade.sequence
+def _order(order_id: Any, client_order_id: str | None, user_id: int, side: str) -> dict[str, Any]:
+    return {"order_id": order_id, "client_order_id": client_order_id, "user_id": user_id, "side": side}
 
 
 def _levels(levels: Sequence[BookLevel]) -> list[dict[str, Any]]:
     return [{"price": json_units(level.price), "quantity": level.quantity} for level in levels]
+
+
+def _message(topic: str, body: dict[str, Any], *, retain: bool = False) -> Message:
+    return Message(topic, orjson.dumps(body, option=orjson.OPT_UTC_Z), retain)

@@ -1,7 +1,7 @@
 """The market's way out over MQTT: trades, order events and books, published from stored rows.
 
-Outbox        What is committed is in the tables, in the order of its stock's sequence. A cursor per stream
-              and stock says how far the broker has acknowledged it.
+Outbox        What is committed is in the tables, in the order of its stock's sequence. A cursor per stock
+              says how far the broker has acknowledged it.
 At least once The cursor moves after the broker's acknowledgement: a crash anywhere in between publishes
               again what it covers, and never loses it.
 One at a time A cursor moves only from where this publisher saw it. When another publisher moved it, that is
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Protocol
 
 from django.db import InterfaceError, OperationalError, connection
@@ -24,24 +25,20 @@ from django.utils import timezone
 from market_feed import metrics
 from market_feed.link import Message
 from market_feed.models import PublishCursor
-from market_feed.outgoing import book_message, fill_message, order_event_message, trade_messages
+from market_feed.outgoing import book_message, order_events_after, trades_after
 from stocks.models import Stock
-from trade.models import OrderEvent, Trade
 from trade.selectors.book import DEFAULT_DEPTH, order_book
 from trade.signals import batch_committed
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.1
-# Rows of one stream of one stock in a round, and messages in a round.
+# Trades, and other events, of one stock in a round; messages of all stocks in a round.
 MAX_ROWS = 500
 MAX_MESSAGES = 2_000
 BOOK_EVERY_S = 0.1
 RETRY_DELAYS_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 DATABASE_AWAY = (OperationalError, InterfaceError)
-
-Stream = PublishCursor.Stream
-CursorKey = tuple[str, str]
 
 
 class Outlet(Protocol):
@@ -53,9 +50,8 @@ class Outlet(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Messages of one stream of one stock, and where its cursor may go when they are delivered."""
+    """Messages of one stock, and where its cursor may go when they are delivered."""
 
-    stream: str
     stock_id: str
     messages: list[Message]
     sequence: int
@@ -67,9 +63,9 @@ class Publisher:
     def __init__(self, *, outlet: Outlet, clock: Callable[[], float] = time.monotonic) -> None:
         self._outlet = outlet
         self._clock = clock
-        self._cursors: dict[CursorKey, int] = {}
+        self._cursors: dict[str, int] = {}
         # Up to where there is nothing left to publish; ahead of the cursor when only ticks came since.
-        self._seen: dict[CursorKey, int] = {}
+        self._seen: dict[str, int] = {}
         self._book_due: dict[str, float] = {}
         self._dirty_books: set[str] = set()
         self._first = 0
@@ -114,17 +110,14 @@ class Publisher:
         parts: list[Part] = []
         count = 0
         stocks = self._newest_sequences()
-        for position, (stock_id, sequence, trade_sequence) in enumerate(stocks):
+        for position, (stock_id, sequence) in enumerate(stocks):
             if count >= MAX_MESSAGES:
                 self._first += position  # the next round begins with those this one left out
                 break
-            for part in (
-                self._new_trades(stock_id, trade_sequence),
-                self._new_order_events(stock_id, sequence),
-            ):
-                if part is not None:
-                    parts.append(part)
-                    count += len(part.messages)
+            part = self._news(stock_id, sequence)
+            if part is not None:
+                parts.append(part)
+                count += len(part.messages)
         books = self._due_books(now)
         messages = [message for part in parts for message in part.messages] + books
         if not messages:
@@ -134,52 +127,38 @@ class Publisher:
             return False  # stopping: what was not acknowledged is published at the next start
         for part in parts:
             self._move_cursor(part, now)
-        metrics.published.labels("book").inc(len(books))
+        metrics.published.labels("events").inc(count)
+        metrics.published.labels("books").inc(len(books))
         return True
 
-    def _newest_sequences(self) -> list[tuple[str, int, int]]:
-        rows = list(Stock.objects.order_by().values_list("stock_id", "sequence", "trade_sequence"))
+    def _newest_sequences(self) -> list[tuple[str, int]]:
+        rows = list(Stock.objects.order_by().values_list("stock_id", "sequence"))
         if not self._cursors:
-            cursors = PublishCursor.objects.order_by().values_list("stream", "stock_id", "sequence")
-            self._cursors = {(stream, stock_id): sequence for stream, stock_id, sequence in cursors}
-        for stock_id, *_ in rows:
+            self._cursors = dict(PublishCursor.objects.order_by().values_list("stock_id", "sequence"))
+        for stock_id, _ in rows:
             if stock_id not in self._book_due:
                 self._book_due[stock_id] = 0.0
                 self._dirty_books.add(stock_id)
         self._first %= max(1, len(rows))
         return rows[self._first :] + rows[: self._first]
 
-    def _new_trades(self, stock_id: str, trade_sequence: int) -> Part | None:
-        key = (Stream.TRADES.value, stock_id)
-        after = self._after(key)
-        if trade_sequence <= after:
-            return None
-        trades = _trades_after(stock_id, after)
-        if not trades:
-            self._seen[key] = trade_sequence
-            return None
-        messages = [message for trade in trades for message in trade_messages(trade)]
-        return Part(*key, messages, trades[-1].sequence)
-
-    def _new_order_events(self, stock_id: str, sequence: int) -> Part | None:
-        """Order events and fills up to `sequence`, which was read before them: all below it are there."""
-        key = (Stream.ORDERS.value, stock_id)
-        after = self._after(key)
+    def _news(self, stock_id: str, sequence: int) -> Part | None:
+        """What happened up to `sequence`, which was read before: what has a lower one is all there."""
+        after = max(self._cursors.get(stock_id, 0), self._seen.get(stock_id, 0))
         if sequence <= after:
             return None
-        events, trades = _events_after(stock_id, after), _trades_after(stock_id, after)
-        # A stream that was cut says nothing about what comes after its last row.
-        for rows in (events, trades):
+        trades = trades_after(stock_id, after, MAX_ROWS)
+        events = order_events_after(stock_id, after, MAX_ROWS)
+        # Rows that were cut off say nothing about what comes after the last of them.
+        for rows in (trades, events):
             if len(rows) == MAX_ROWS:
-                sequence = min(sequence, rows[-1].sequence)
-        found = [(event.sequence, order_event_message(event)) for event in events]
-        found += [(trade.sequence, fill_message(trade)) for trade in trades]
-        found = sorted((pair for pair in found if pair[0] <= sequence), key=lambda pair: pair[0])
+                sequence = min(sequence, rows[-1][0])
+        found = sorted((said for said in (*trades, *events) if said[0] <= sequence), key=itemgetter(0))
         if not found:
-            self._seen[key] = sequence
+            self._seen[stock_id] = sequence
             return None
         self._dirty_books.add(stock_id)
-        return Part(*key, [message for _, message in found], sequence)
+        return Part(stock_id, [message for _, messages in found for message in messages], sequence)
 
     def _due_books(self, now: datetime) -> list[Message]:
         tick = self._clock()
@@ -191,38 +170,19 @@ class Publisher:
 
     # --- Cursors ------------------------------------------------------------------------------------
 
-    def _after(self, key: CursorKey) -> int:
-        return max(self._cursors.get(key, 0), self._seen.get(key, 0))
-
     def _move_cursor(self, part: Part, now: datetime) -> None:
-        key = (part.stream, part.stock_id)
-        metrics.published.labels(part.stream).inc(len(part.messages))
-        before = self._cursors.get(key)
+        before = self._cursors.get(part.stock_id)
         if before is None:
+            PublishCursor.objects.get_or_create(stock_id=part.stock_id, defaults={"updated_at": now})
             before = 0
-            PublishCursor.objects.get_or_create(
-                stream=part.stream, stock_id=part.stock_id, defaults={"updated_at": now}
-            )
-        moved = PublishCursor.objects.filter(
-            stream=part.stream, stock_id=part.stock_id, sequence=before
-        ).update(sequence=part.sequence, updated_at=now)
-        if moved:
-            self._cursors[key] = part.sequence
+        here = PublishCursor.objects.filter(stock_id=part.stock_id, sequence=before)
+        if here.update(sequence=part.sequence, updated_at=now):
+            self._cursors[part.stock_id] = part.sequence
             return
-        logger.error("another publisher is at work on %s of %s. Run one only.", part.stream, part.stock_id)
+        logger.error("another publisher is at work on %s. Run one only.", part.stock_id)
         self._forget()
 
     def _forget(self) -> None:
         """Read the cursors again before the next round."""
         self._cursors.clear()
         self._seen.clear()
-
-
-def _trades_after(stock_id: str, sequence: int) -> list[Trade]:
-    trades = Trade.objects.filter(stock_id=stock_id, sequence__gt=sequence).order_by("sequence")
-    return list(trades.select_related("bid_order", "ask_order")[:MAX_ROWS])
-
-
-def _events_after(stock_id: str, sequence: int) -> list[OrderEvent]:
-    events = OrderEvent.objects.filter(stock_id=stock_id, sequence__gt=sequence).order_by("sequence")
-    return list(events.select_related("order")[:MAX_ROWS])

@@ -5,20 +5,16 @@ A command runs one of them as a process; the demo runs them beside everything el
 
 import logging
 import threading
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
 from django.conf import settings
-from django.utils import timezone
 
 from market_feed import metrics
 from market_feed.consumer import FeedConsumer, TickEngine
 from market_feed.known_stocks import KnownStocks
 from market_feed.link import BrokerLink
 from market_feed.publisher import Publisher
-from market_feed.sources.feeder import feed
-from market_feed.sources.synthetic import SyntheticStock, synthetic_ticks
 from stocks.services import list_stock
 
 logger = logging.getLogger(__name__)
@@ -89,32 +85,6 @@ def publisher(*, url: str | None = None) -> Role:
         url or settings.MQTT_URL, client_id=f"{settings.MQTT_CLIENT_ID}-publisher", service="publisher"
     )
     return Role("publisher", link, Publisher(outlet=link))
-
-
-class PriceStream:
-    """Sends synthetic prices as time goes by."""
-
-    def __init__(self, link: BrokerLink, stocks: Sequence[SyntheticStock], seed: int, rate: float) -> None:
-        self._link = link
-        self._stocks = stocks
-        self._seed = seed
-        self._rate = rate
-        self._stopping = threading.Event()
-
-    def run(self) -> None:
-        ticks = synthetic_ticks(self._stocks, seed=self._seed, rate=self._rate, start=timezone.now())
-        feed(ticks, self._link, topic=settings.MQTT_FEED_TOPIC, stop=self._stopping)
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-
-def price_stream(stocks: Sequence[SyntheticStock], *, seed: int, rate: float, url: str | None = None) -> Role:
-    """Invented prices for these stocks, about `rate` ticks a second together. BadBrokerUrl."""
-    link = BrokerLink(
-        url or settings.MQTT_URL, client_id=f"{settings.MQTT_CLIENT_ID}-prices", service="prices"
-    )
-    return Role("prices", link, PriceStream(link, stocks, seed, rate))
 
 
 def _list_stock(stock_id: str, name: str) -> None:

@@ -41,7 +41,7 @@ class PublisherTestCase(MarketTestCase):
         self.place(self.bob, "buy", quantity, price)
 
     def cursors(self) -> dict[str, int]:
-        return dict(PublishCursor.objects.values_list("stream", "sequence"))
+        return dict(PublishCursor.objects.values_list("stock_id", "sequence"))
 
     def sequences(self, topic: str) -> list[int]:
         return [body["sequence"] for body in self.outlet.on(topic)]
@@ -264,7 +264,7 @@ class Crashing(PublisherTestCase):
         with self.assertLogs("market_feed.publisher", "ERROR"):
             self.publish_all()
         self.assertEqual(set(self.sequences(TRADES)), set(Trade.objects.values_list("sequence", flat=True)))
-        self.assertEqual(self.cursors()["trades"], Stock.objects.get().trade_sequence)
+        self.assertEqual(self.cursors(), {"ACME": Stock.objects.get().sequence})
 
 
 class Looping(PublisherTestCase):
