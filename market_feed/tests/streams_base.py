@@ -147,9 +147,9 @@ class MemoryMarket:
         self, stock_id: str, user_ids: Sequence[int], since: int, until: int | None, limit: int
     ) -> tuple[list[PrivateEvent], int]:
         self._read("private")
+        self.gate.wait(3)
         until = self.books[stock_id].sequence if until is None else until
         wanted = [one for one in self.events if one[0] in user_ids and since < one[1] <= until]
-        self.gate.wait(3)
         return [
             (user_id, sequence, {"type": "order", "sequence": sequence})
             for user_id, sequence in wanted[:limit]
