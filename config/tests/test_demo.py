@@ -203,7 +203,7 @@ class ProcessTests(SimpleTestCase):
     def said(self) -> str:
         return self.log.read_text()
 
-    def until(self, ask: Any, seconds: float = 40) -> Any:
+    def until(self, ask: Any, seconds: float = 120) -> Any:
         end = time.monotonic() + seconds
         while not (answer := ask()):
             self.assertLess(time.monotonic(), end, self.said())
@@ -213,7 +213,7 @@ class ProcessTests(SimpleTestCase):
 
     def stop(self, number: int) -> None:
         self.process.send_signal(number)
-        self.assertEqual(self.process.wait(15), 0, self.said())
+        self.assertEqual(self.process.wait(30), 0, self.said())
         self.assertNotIn("Traceback", self.said())
 
     def ask(self, path: str, body: bytes | None = None) -> Any:
