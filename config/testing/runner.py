@@ -166,6 +166,9 @@ class BourseTestRunner(DiscoverRunner):
 
     def setup_test_environment(self, **kwargs: Any) -> None:
         super().setup_test_environment(**kwargs)
+        if self.verbosity < 2:
+            # Between the dots only what nobody expected.
+            logging.getLogger().setLevel(logging.WARNING)
         # The real hashers take half a second each, by design.
         self._quick_hashes = override_settings(
             PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]
