@@ -54,8 +54,8 @@ class Orphans(ProcessesTestCase):
 @tag("postgresql")
 class CutOff(ProcessesTestCase):
     def test_the_engines_go_on_after_their_connections_are_cut(self) -> None:
-        task = self.make_task(processes=2, threads=4, seconds=3, ways="ENGINE_ONLY", acknowledge=True)
-        rng, cut = Random(SEED), 0
+        task = self.make_task(processes=2, threads=4, seconds=2.5, ways="ENGINE_ONLY", acknowledge=True)
+        rng, cut, before = Random(SEED), 0, deadlocks()
         with workers(task) as started:
             started.wait_until(lambda: len(started.orders) > 5)
             until = time.monotonic() + task.seconds - 1
@@ -63,14 +63,14 @@ class CutOff(ProcessesTestCase):
                 time.sleep(rng.uniform(0.05, 0.3))
                 cut += self.cut_all()
             started.finish(60)
-        self.assertGreater(cut, 10)
+        self.assertGreater(cut, 5)
         # Callers got their order or "busy", never an error.
         self.assertEqual(started.total.unexpected, [])
         self.assert_stored(started.orders)
         self.assert_books_are_right()
         self.assert_books_agree(started, task)
         self.assertEqual(Order.objects.filter(status="PENDING").count(), 0)
-        self.assertEqual(deadlocks(), 0)
+        self.assertEqual(deadlocks() - before, 0)
 
     @staticmethod
     def cut_all() -> int:

@@ -166,7 +166,8 @@ class LostAnswers(TransactionTestCase):
     def test_it_doubles_and_loses_nothing(self) -> None:
         undisturbed, commits = self.session("undisturbed", Commits())
         self.assertGreater(commits, 15)
-        for number in range(1, commits + 1):
+        # Every commit on SQLite; the engine is the same on PostgreSQL, where a session takes much longer.
+        for number in range(1, commits + 1, 1 if connection.vendor == "sqlite" else 5):
             for is_stored in (True, False):
                 with self.subTest(commit=number, is_stored=is_stored):
                     with self.assertLogs("trade.engine", "WARNING"):

@@ -24,7 +24,7 @@ from trade.selectors.book import order_book
 from trade.tests.hammer import Report, make_market
 
 # Longer, for who has the time: 60 and 20 are what a release is tested with.
-HAMMER_S = float(os.environ.get("BOURSE_HAMMER_S", "3"))
+HAMMER_S = float(os.environ.get("BOURSE_HAMMER_S", "2"))
 KILLS = int(os.environ.get("BOURSE_KILLS", "4"))
 SEED = int(os.environ.get("BOURSE_SEED", "1"))
 ORPHAN_AGE_S = 0.3
