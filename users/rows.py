@@ -31,7 +31,7 @@ def insert_rows(model: type[models.Model], columns: Sequence[str], rows: Sequenc
     else:
         with connection.cursor() as cursor:
             cursor.executemany(
-                f"{_insert_into(model, columns)} VALUES ({marks(len(columns))})", _adapted(rows)
+                f"{_insert_into(model, columns)} VALUES ({marks(len(columns))})", list(_adapted(rows))
             )
 
 

@@ -1,7 +1,7 @@
 """The health check of a container. Exit status 0: its process does its work.
 
-    healthy.py 8000     a web process answers /health/ with 200
-    healthy.py feed     the broker's retained `market/status/feed` says "up" (its last will says "down")
+healthy.py 8000     a web process answers /health/ with 200
+healthy.py feed     the broker's retained `market/status/feed` says "up" (its last will says "down")
 """
 
 import logging
@@ -24,7 +24,9 @@ def is_up(service: str) -> bool:
     # paho calls it an error that it is disconnected once it has what it came for.
     logging.getLogger("paho").addHandler(logging.NullHandler())
     url = urlsplit(os.environ["MQTT_URL"])
-    auth = {"username": unquote(url.username), "password": unquote(url.password or "")} if url.username else None
+    auth = (
+        {"username": unquote(url.username), "password": unquote(url.password or "")} if url.username else None
+    )
     # Waits for the retained message; when there is none, the container's own time limit ends this.
     status = subscribe.simple(
         f"market/status/{service}", hostname=url.hostname, port=url.port or 1883, auth=auth, keepalive=10

@@ -166,10 +166,10 @@ def _committed_trade(trade_id: int, trade: Trade) -> CommittedTrade:
         sequence=trade.sequence,
         price=trade.price,
         quantity=trade.quantity,
-        bid_order_id=trade.bid and trade.bid.order_id,
-        ask_order_id=trade.ask and trade.ask.order_id,
-        buyer_id=trade.bid and trade.bid.user_id,
-        seller_id=trade.ask and trade.ask.user_id,
+        bid_order_id=trade.bid.order_id if trade.bid else None,
+        ask_order_id=trade.ask.order_id if trade.ask else None,
+        buyer_id=trade.bid.user_id if trade.bid else None,
+        seller_id=trade.ask.user_id if trade.ask else None,
         source=source_of(trade),
     )
 

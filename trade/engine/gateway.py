@@ -176,6 +176,7 @@ def _stored(order_id: str) -> Order | Refusal:
 
 def _order(new_order: NewOrder, state: OrderState) -> Order:
     """The stored order, put together without asking the database for it."""
+    assert state.created_at is not None, "a placement knows when it was reserved"
     order = Order(
         order_id=UUID(state.order_id),
         client_order_id=new_order.client_order_id,

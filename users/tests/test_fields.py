@@ -39,7 +39,7 @@ class Field(SimpleTestCase):
                 self.field.to_python(value)
 
     def test_it_can_be_found_again_by_a_migration(self) -> None:
-        name, path, args, kwargs = FixedPointField(null=True).deconstruct()
+        _, path, args, kwargs = FixedPointField(null=True).deconstruct()
         self.assertEqual((path, args, kwargs), ("users.fields.FixedPointField", [], {"null": True}))
 
 
