@@ -12,6 +12,7 @@ from unittest import mock
 
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import OperationalError
 from django.test import SimpleTestCase, TestCase
 
 from market_feed.benchmarks.feed import NotOurDatabase, check_database
@@ -62,6 +63,11 @@ class WithoutABroker(CommandTestCase):
         ]:
             with self.subTest(arguments), self.assertRaisesRegex(CommandError, words):
                 self.call(*arguments)
+
+    def test_a_database_that_is_away_is_one_line(self) -> None:
+        broken = mock.patch.object(Stock.objects, "order_by", side_effect=OperationalError("gone"))
+        with broken, self.assertRaisesRegex(CommandError, "cannot be read, give --stocks: gone"):
+            self.call("stream_prices")
 
     def test_a_broker_url_that_is_none_is_one_line(self) -> None:
         for command in ("consume_feed", "publish_events"):

@@ -2,13 +2,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 from django.utils import timezone
 
 from market_feed.sources.feeder import feed
 from market_feed.sources.invented import invented_stocks
 from market_feed.sources.listed import listed_stocks
 from market_feed.sources.outlet import BrokerAway, connected_outlet
-from market_feed.sources.synthetic import synthetic_ticks
+from market_feed.sources.synthetic import SyntheticStock, synthetic_ticks
 from market_feed.stopping import stop_on_signals
 
 
@@ -34,7 +35,7 @@ class Command(BaseCommand):
         if options["stocks"] is not None and options["stocks"] < 1:
             raise CommandError("--stocks is 1 or more")
         now = timezone.now()
-        stocks = invented_stocks(options["stocks"]) if options["stocks"] else listed_stocks()
+        stocks = invented_stocks(options["stocks"]) if options["stocks"] else self._listed_stocks()
         seed = options["seed"] if options["seed"] is not None else int(now.timestamp())
         ticks = synthetic_ticks(stocks or invented_stocks(12), seed=seed, rate=options["rate"], start=now)
         try:
@@ -51,3 +52,9 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{report.sent:,} ticks in {report.seconds:.1f} s, {report.rate:,.0f}/s, seed {seed}"
         )
+
+    def _listed_stocks(self) -> list[SyntheticStock]:
+        try:
+            return listed_stocks()
+        except DatabaseError as error:
+            raise CommandError(f"the stocks cannot be read, give --stocks: {error}".strip()) from None
