@@ -104,6 +104,11 @@ class ImportContractTests(SimpleTestCase):
         pairs = zip(TRADE_LAYERS[1:], TRADE_LAYERS, strict=False)
         self.assertCaught("trade", [(f"trade.{lower}", f"trade.{upper}") for lower, upper in pairs])
 
+    def test_the_views_and_the_admin_of_trade_are_on_top(self) -> None:
+        self.assertCaught(
+            "trade", [("trade.apis.planted", "trade.urls"), ("trade.engine.planted", "trade.admin")]
+        )
+
     def test_a_module_of_trade_outside_the_layers_is_caught(self) -> None:
         self.copy.plant("trade.helpers", "trade.models")
         status, report = self.copy.lint("trade")
