@@ -140,7 +140,7 @@ class NoiseTrader:
 class BotFloor:
     """All bots and their turns: the maker who is the most behind, then perhaps a noise trader."""
 
-    NOISE_CHANCE = 0.6
+    NOISE_CHANCE = 0.5
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 BUY, SELL = "buy", "sell"
 # A step of the grid, in ten-thousandths of the price.
-STEP_RATIO = 8
+STEP_RATIO = 15
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class DemoOptions:
 
     seed: int = 1
     bots: bool = True
-    orders_per_second: float = 25.0
+    orders_per_second: float = 30.0
     prices: bool = True
     ticks_per_second: float = 12.0
     broker_url: str = ""

@@ -35,7 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("--reset", action="store_true", help="delete the SQLite database and start anew")
         parser.add_argument("--no-bots", action="store_true", help="leave the books to people")
         parser.add_argument(
-            "--bot-rate", type=float, default=25.0, help="orders a second of all bots (default: 25)"
+            "--bot-rate", type=float, default=30.0, help="orders a second of all bots (default: 30)"
         )
         parser.add_argument(
             "--no-prices", action="store_true", help="no invented prices: bring your own feed"
