@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from market_feed.link import Message
 from stocks.models import STOCK_ID_PATTERN
@@ -26,9 +27,9 @@ class SourceTick:
         """The message, its time moved by `shift`."""
         moment = (self.timestamp if shift is None else self.timestamp + shift).astimezone(UTC)
         return (
-            f'{{"stock_id": {json.dumps(self.stock_id)}, "name": {json.dumps(self.name)}, '
+            f'{{"stock_id": {_text(self.stock_id)}, "name": {_text(self.name)}, '
             f'"price": {_number(self.price)}, "availability": {_number(self.availability)}, '
-            f'"timestamp": "{moment:%Y-%m-%d %H:%M:%S.%f}"}}'
+            f'"timestamp": "{moment.replace(tzinfo=None).isoformat(" ", "microseconds")}"}}'
         ).encode()
 
 
@@ -37,10 +38,16 @@ def tick_message(tick: SourceTick, feed_topic: str, shift: timedelta | None = No
     return Message(tick_topic(feed_topic, tick.stock_id), tick.payload(shift))
 
 
+@lru_cache(maxsize=4_096)
 def tick_topic(feed_topic: str, stock_id: str) -> str:
     """A topic for the ticks of a stock: the filter, with the stock in place of its wildcard."""
     place = stock_id if _TOPIC_PART.match(stock_id) else "other"
     return "/".join(place if level in ("#", "+") else level for level in feed_topic.split("/"))
+
+
+@lru_cache(maxsize=4_096)
+def _text(text: str) -> str:
+    return json.dumps(text)
 
 
 def _number(text: str) -> str:
