@@ -6,8 +6,9 @@ from random import Random
 from types import SimpleNamespace
 from unittest import mock
 
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import SimpleTestCase, tag
+from django.test.utils import CaptureQueriesContext
 
 from config.demo.bots import PAUSE_AFTER_ERROR_S, BotFloor, MarketMaker, NoiseTrader
 from config.demo.desk import Desk, OwnOrders
@@ -17,6 +18,7 @@ from trade.services.refusals import MarketHalted
 from trade.services.reservation import NewOrder
 from trade.tests.base import MarketTestCase, make_trader, units
 from users.models import CashAccount
+from users.rows import fetch_rows
 
 CENT = 100
 STYLE = Style()
@@ -351,6 +353,13 @@ class OnTheMarketTests(MarketTestCase):
             floor.step()
         self.assertEqual(self.levels("buy"), 0)
         self.assertGreaterEqual(self.levels("sell"), self.STYLE.levels)
+
+    @tag("sqlite")
+    def test_a_makers_look_at_its_orders_does_not_grow_with_its_history(self) -> None:
+        with CaptureQueriesContext(connection) as queries:
+            self.desk.resting(self.makers[0].pk, "ACME")
+        plan = fetch_rows(f"EXPLAIN QUERY PLAN {queries[0]['sql']}")
+        self.assertIn("order_open_by_price", plan[0][3])
 
     def test_a_noise_trader_keeps_few_orders_open(self) -> None:
         self.tick("100", 0)
