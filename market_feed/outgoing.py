@@ -3,11 +3,15 @@
 market/trades/<stock_id>   `type` "trade", `stock_id`, `trade_id`, `sequence`, `price`, `quantity`,
                            `execution_timestamp`, `bid_order_id`, `ask_order_id` (null: the outside market)
 market/trade-events        the same for all stocks on one topic, and `source` "book" or "feed", `taker_side`,
-                           `buyer_id`, `seller_id`, `tick_sequence`, `is_settled`, `settlement_timestamp`
-market/order-events        `type` entered, traded, cancelled, expired, rejected, halted, resumed; `stock_id`,
-                           `sequence`, `timestamp`, `quantity`, `reason`, `trade_id` and `price` (of a trade),
-                           `orders`: whose they are, each `order_id`, `client_order_id`, `user_id`, `side`,
-                           and for a trade `is_filled`
+                           `buyer_id`, `seller_id`, `buyer_fee`, `seller_fee`, `tick_sequence`, `is_settled`,
+                           `settlement_timestamp`
+market/order-events        `type` entered, triggered, replaced, traded, prevented, reduced, cancelled, expired,
+                           rejected, halted, resumed; `stock_id`, `sequence`, `timestamp`, `quantity` (entered,
+                           triggered, replaced: its total; else the shares it speaks of), `reason`, `trade_id`,
+                           `price` (of a trade, or the worst one at which the order now trades), `replaces`
+                           (replaced: the sequence of the event that gave it its former terms),
+                           `other_order_id` (prevented: the user's own order that it met), `orders`: whose they
+                           are, each `order_id`, `client_order_id`, `user_id`, `side`, and for a trade `is_filled`
 market/book/<stock_id>     as the WebSocket's: `type` "orderbook", `stock_id`, `sequence`, `timestamp`, `bids`
                            and `asks`, each `price` and `quantity`; retained
 
@@ -36,12 +40,12 @@ ORDER_EVENTS_TOPIC = "market/order-events"
 # Rows instead of models: a busy market has thousands of trades a second, and this is all that is said of them.
 _TRADE_COLUMNS = (
     *("trade_id", "sequence", "price", "quantity", "bid_order_id", "ask_order_id", "buyer_id", "seller_id"),
-    *("taker_side", "source", "tick_sequence", "executed_at", "settled_at"),
+    *("taker_side", "source", "tick_sequence", "executed_at", "settled_at", "buyer_fee", "seller_fee"),
     *("bid_order__client_order_id", "bid_order__status", "bid_order__sequence"),
     *("ask_order__client_order_id", "ask_order__status", "ask_order__sequence"),
 )
 _EVENT_COLUMNS = (
-    *("sequence", "kind", "quantity", "reason", "occurred_at"),
+    *("sequence", "kind", "quantity", "price", "reason", "occurred_at", "replaces", "other_order_id"),
     *("order_id", "order__client_order_id", "order__user_id", "order__side"),
 )
 
@@ -94,6 +98,8 @@ def _trade_messages(stock_id: str, trade: Any) -> Iterable[Message]:
         "taker_side": trade.taker_side,
         "buyer_id": trade.buyer_id,
         "seller_id": trade.seller_id,
+        "buyer_fee": json_number(trade.buyer_fee),
+        "seller_fee": json_number(trade.seller_fee),
         "tick_sequence": trade.tick_sequence,
         "is_settled": trade.settled_at is not None,
         "settlement_timestamp": trade.settled_at,
@@ -133,7 +139,13 @@ def _filled(trade: Any) -> list[dict[str, Any]]:
 
 def _order_event_message(stock_id: str, event: Any) -> Message:
     body = _event_body(event.kind, stock_id, event.sequence, event.occurred_at)
-    body |= {"quantity": event.quantity, "reason": event.reason}
+    body |= {
+        "quantity": event.quantity,
+        "price": None if event.price is None else json_number(event.price),
+        "reason": event.reason,
+        "replaces": event.replaces,
+        "other_order_id": event.other_order_id,
+    }
     if event.order_id is not None:
         body["orders"] = [
             _order(event.order_id, event.order__client_order_id, event.order__user_id, event.order__side)
@@ -151,6 +163,8 @@ def _event_body(kind: str, stock_id: str, sequence: int, timestamp: datetime) ->
         "reason": "",
         "trade_id": None,
         "price": None,
+        "replaces": None,
+        "other_order_id": None,
         "orders": [],
     }
 

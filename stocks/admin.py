@@ -10,22 +10,49 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils import timezone
 
-from stocks.models import Candle, Holding, ShareGrant, Stock, Tick
+from stocks.models import MAX_COLLAR_BPS, MAX_FEE_BPS, Candle, Holding, ShareGrant, Stock, Tick
 from stocks.services import grant_shares, list_stock, update_stock
 from users.admin import BooksAdmin, RefusalsAsMessages, TraderAdmin
-from users.fields import DECIMAL_PLACES, MAX_PRICE, MAX_QUANTITY, from_units
+from users.fields import DECIMAL_PLACES, MAX_MONEY, MAX_PRICE, MAX_QUANTITY, from_units
 from users.models import User
 
-CHANGEABLE = ["name", "price_increment", "lot_size"]
+CHANGEABLE = [
+    *("name", "price_increment", "lot_size", "min_quantity", "max_quantity", "min_notional", "max_notional"),
+    *("price_collar_bps", "maker_fee_bps", "taker_fee_bps"),
+]
+
+
+def _quantity(**words: Any) -> forms.IntegerField:
+    return forms.IntegerField(min_value=1, max_value=MAX_QUANTITY, **words)
+
+
+def _amount(limit: Decimal, **words: Any) -> forms.DecimalField:
+    return forms.DecimalField(
+        min_value=from_units(1), max_value=limit, decimal_places=DECIMAL_PLACES, **words
+    )
+
+
+def _fee() -> forms.IntegerField:
+    return forms.IntegerField(min_value=0, max_value=MAX_FEE_BPS, initial=0, help_text="Basis points")
 
 
 class StockForm(forms.ModelForm):
-    """The limits of the REST side."""
+    """The limits of the REST side. An empty bound is none."""
 
-    price_increment = forms.DecimalField(
-        min_value=from_units(1), max_value=MAX_PRICE, decimal_places=DECIMAL_PLACES, initial=Decimal("0.01")
+    price_increment = _amount(Decimal(MAX_PRICE), initial=Decimal("0.01"))
+    lot_size = _quantity(initial=1)
+    min_quantity = _quantity(required=False)
+    max_quantity = _quantity(required=False)
+    min_notional = _amount(MAX_MONEY, required=False)
+    max_notional = _amount(MAX_MONEY, required=False)
+    price_collar_bps = forms.IntegerField(
+        min_value=1,
+        max_value=MAX_COLLAR_BPS,
+        required=False,
+        help_text="How far from the last price an order may be, in basis points",
     )
-    lot_size = forms.IntegerField(min_value=1, max_value=MAX_QUANTITY, initial=1)
+    maker_fee_bps = _fee()
+    taker_fee_bps = _fee()
 
 
 @admin.register(Stock)

@@ -13,6 +13,9 @@ from django.db.models import F, Q
 from users.fields import MAX_PRICE, MAX_QUANTITY, FixedPointField
 from users.models import User
 
+MAX_FEE_BPS = 1_000
+# Up to ten times the last price.
+MAX_COLLAR_BPS = 90_000
 STOCK_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
 
 
@@ -30,6 +33,17 @@ class Stock(models.Model):
     status = models.CharField(max_length=8, choices=Status, default=Status.OPEN)
     price_increment = FixedPointField(default=Decimal("0.01"))
     lot_size = models.PositiveIntegerField(default=1, validators=[MinValueValidator(1)])
+
+    # Bounds of one order; null: only those of the whole market.
+    min_quantity = models.BigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    max_quantity = models.BigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    min_notional = FixedPointField(null=True, blank=True)
+    max_notional = FixedPointField(null=True, blank=True)
+    # A limit may be this far from the last price, and a market order trade, in hundredths of a percent.
+    # Null: any limit, and for market orders the market's own setting.
+    price_collar_bps = models.PositiveIntegerField(null=True, blank=True)
+    maker_fee_bps = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(MAX_FEE_BPS)])
+    taker_fee_bps = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(MAX_FEE_BPS)])
 
     sequence = models.BigIntegerField(default=0, editable=False)
     trade_sequence = models.BigIntegerField(default=0, editable=False)
@@ -58,6 +72,10 @@ class Stock(models.Model):
             models.CheckConstraint(name="stock_price_increment_positive", condition=Q(price_increment__gt=0)),
             models.CheckConstraint(name="stock_lot_size_positive", condition=Q(lot_size__gt=0)),
             models.CheckConstraint(
+                name="stock_fees_in_range",
+                condition=Q(maker_fee_bps__lte=MAX_FEE_BPS, taker_fee_bps__lte=MAX_FEE_BPS),
+            ),
+            models.CheckConstraint(
                 name="stock_quote_within_availability",
                 condition=Q(
                     quote_ask_quantity__gte=0,
@@ -75,7 +93,7 @@ class Stock(models.Model):
 class Tick(models.Model):
     """One price update from the feed, as it was stored: the outside's price and available quantity."""
 
-    stock = models.ForeignKey(Stock, on_delete=models.PROTECT, related_name="ticks")
+    stock = models.ForeignKey(Stock, on_delete=models.PROTECT, related_name="ticks", db_index=False)
     sequence = models.BigIntegerField()
     price = FixedPointField(validators=[MinValueValidator(0), MaxValueValidator(MAX_PRICE)])
     availability = models.BigIntegerField()
@@ -107,7 +125,7 @@ class Candle(models.Model):
         HOUR = 3_600
         DAY = 86_400
 
-    stock = models.ForeignKey(Stock, on_delete=models.CASCADE, related_name="candles")
+    stock = models.ForeignKey(Stock, on_delete=models.CASCADE, related_name="candles", db_index=False)
     interval = models.IntegerField(choices=Interval)
     start = models.DateTimeField()
     open = FixedPointField()
@@ -136,7 +154,7 @@ class Candle(models.Model):
 class Holding(models.Model):
     """A user's shares of one stock. Written under its row lock, by `stocks.services` only."""
 
-    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="holdings")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="holdings", db_index=False)
     stock = models.ForeignKey(Stock, on_delete=models.PROTECT, related_name="holdings")
     quantity = models.BigIntegerField(default=0)
     reserved = models.BigIntegerField(default=0)

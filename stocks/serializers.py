@@ -5,10 +5,18 @@ from typing import Any
 
 from rest_framework import serializers
 
-from stocks.models import STOCK_ID_PATTERN, Holding, Stock, Tick
+from stocks.models import MAX_COLLAR_BPS, MAX_FEE_BPS, STOCK_ID_PATTERN, Holding, Stock, Tick
 from stocks.selectors import Figures, StockPage, all_time_figures, mean
 from users.fields import MAX_QUANTITY
-from users.inputs import PriceField, QuantityField, StrictSerializer, TextField, json_number, json_time
+from users.inputs import (
+    MoneyField,
+    PriceField,
+    QuantityField,
+    StrictSerializer,
+    TextField,
+    json_number,
+    json_time,
+)
 from users.models import CashAccount
 
 MAX_NAME_LENGTH = 100
@@ -23,21 +31,49 @@ class StockIdField(TextField, serializers.RegexField):
         super().__init__(STOCK_ID_PATTERN, max_length=64, trim_whitespace=False, **kwargs)
 
 
-class StockInput(StrictSerializer):
+class FeeField(QuantityField):
+    """A fee in basis points of the value traded; 0 is none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(limit=MAX_FEE_BPS, **kwargs)
+
+    def check_range(self, value: Any) -> None:
+        if value != 0:
+            super().check_range(value)
+
+
+class StockRulesInput(StrictSerializer):
+    """What staff set of a stock. Null takes a bound away."""
+
+    price_increment = PriceField(required=False)
+    lot_size = QuantityField(required=False)
+    min_quantity = QuantityField(required=False, allow_null=True, help_text="Shares of the smallest order.")
+    max_quantity = QuantityField(required=False, allow_null=True, help_text="Shares of the largest order.")
+    min_notional = MoneyField(required=False, allow_null=True, help_text="Least price x quantity.")
+    max_notional = MoneyField(required=False, allow_null=True, help_text="Most price x quantity.")
+    price_collar_bps = QuantityField(
+        limit=MAX_COLLAR_BPS,
+        required=False,
+        allow_null=True,
+        help_text="How far from the last price an order may be, in basis points (hundredths of a percent).",
+    )
+    maker_fee_bps = FeeField(
+        required=False, help_text="Basis points of the value, from the order that waited."
+    )
+    taker_fee_bps = FeeField(required=False, help_text="Basis points of the value, from the order that came.")
+
+
+class StockInput(StockRulesInput):
     """POST stocks/"""
 
     stock_id = StockIdField(required=False, help_text="Made from the name when left out.")
     name = TextField(max_length=MAX_NAME_LENGTH)
-    price_increment = PriceField(required=False)
-    lot_size = QuantityField(required=False)
 
 
-class StockChangeInput(StrictSerializer):
+class StockChangeInput(StockRulesInput):
     """PATCH stocks/<stock_id>/, without `status`, which is trading's to change."""
 
     name = TextField(max_length=MAX_NAME_LENGTH, required=False)
-    price_increment = PriceField(required=False)
-    lot_size = QuantityField(required=False)
 
 
 class GrantInput(StrictSerializer):
@@ -61,6 +97,15 @@ class StockOut(FiguresOut):
     status = serializers.ChoiceField(Stock.Status.choices)
     price_increment = serializers.FloatField()
     lot_size = serializers.IntegerField()
+    min_quantity = serializers.IntegerField(allow_null=True, help_text="Null: no bound of its own.")
+    max_quantity = serializers.IntegerField(allow_null=True)
+    min_notional = serializers.FloatField(allow_null=True)
+    max_notional = serializers.FloatField(allow_null=True)
+    price_collar_bps = serializers.IntegerField(
+        allow_null=True, help_text="Null: any limit; market orders have the market's own collar."
+    )
+    maker_fee_bps = serializers.IntegerField()
+    taker_fee_bps = serializers.IntegerField()
 
 
 class RecentTickOut(serializers.Serializer):
@@ -108,6 +153,13 @@ def render_stock(stock: Stock, figures: Figures | None = None) -> dict[str, Any]
         "status": stock.status,
         "price_increment": json_number(stock.price_increment),
         "lot_size": stock.lot_size,
+        "min_quantity": stock.min_quantity,
+        "max_quantity": stock.max_quantity,
+        "min_notional": _number(stock.min_notional),
+        "max_notional": _number(stock.max_notional),
+        "price_collar_bps": stock.price_collar_bps,
+        "maker_fee_bps": stock.maker_fee_bps,
+        "taker_fee_bps": stock.taker_fee_bps,
     }
 
 

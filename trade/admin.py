@@ -42,6 +42,7 @@ class EventInline(admin.TabularInline):
     """What happened to an order, trades excepted."""
 
     model = OrderEvent
+    fk_name = "order"
     fields = ["sequence", "kind", "quantity", "reason", "occurred_at"]
     readonly_fields = ["sequence", "kind", "quantity", "reason", "occurred_at"]
     ordering = ["sequence"]

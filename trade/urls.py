@@ -1,10 +1,12 @@
 """Paths of trading, below /api/. Two of them replace those of users and stocks and show more."""
 
+from trade.apis.batches import BasketView, BatchView
 from trade.apis.bounded import BuyView, SellView
 from trade.apis.orders import OrdersView, OrderView
 from trade.apis.portfolio import PortfolioView, TransactionsView
 from trade.apis.stocks import MarketStockView
 from trade.apis.trades import OrderBookView, TradesView, TradeView
+from trade.apis.why import WhyView
 from users.routes import route
 
 urlpatterns = [
@@ -14,7 +16,10 @@ urlpatterns = [
     route("users/<user_id>/transactions", TransactionsView, "user-transactions"),
     route("stocks/<stock_id>", MarketStockView, "stock"),
     route("orders", OrdersView, "orders"),
+    route("orders/batch", BatchView, "orders-batch"),
+    route("orders/basket", BasketView, "orders-basket"),
     route("orders/<order_id>", OrderView, "order"),
+    route("orders/<order_id>/why", WhyView, "order-why"),
     route("trades", TradesView, "trades"),
     route("trades/<trade_id>", TradeView, "trade"),
     route("orderbook", OrderBookView, "orderbook"),

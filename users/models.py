@@ -58,7 +58,7 @@ class LedgerEntry(models.Model):
         TRADE = "trade"
         FEE = "fee"
 
-    account = models.ForeignKey(CashAccount, on_delete=models.PROTECT, related_name="entries")
+    account = models.ForeignKey(CashAccount, on_delete=models.PROTECT, related_name="entries", db_index=False)
     kind = models.CharField(max_length=16, choices=Kind)
     amount = FixedPointField()
     balance_after = FixedPointField()

@@ -27,7 +27,7 @@ from config.demo.quoting import (
     plan_quotes,
     rebalance,
 )
-from trade.services.reservation import NewOrder
+from trade.services.order_rules import NewOrder
 from users.fields import SCALE
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from config.demo.quoting import Resting, StockView
-from trade.services.reservation import NewOrder
+from trade.services.order_rules import NewOrder
 from users.exceptions import Refusal
 from users.rows import fetch_rows, read_uuid
 

@@ -42,7 +42,7 @@ def trade(stock_id: str, count: int, at_once: int) -> None:
 
 
 def _order(user_id: int, stock_id: str, side: str) -> object:
-    from trade.services.reservation import NewOrder
+    from trade.services.order_rules import NewOrder
 
     return NewOrder(user_id=user_id, stock_id=stock_id, side=side, type="limit", quantity=1, price=100_000)
 

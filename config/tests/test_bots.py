@@ -14,8 +14,8 @@ from config.demo.bots import PAUSE_AFTER_ERROR_S, BotFloor, MarketMaker, NoiseTr
 from config.demo.desk import Desk, OwnOrders
 from config.demo.quoting import BUY, SELL, Resting, StockView, Style, grid_step, plan_quotes, rebalance
 from trade.models import Order
+from trade.services.order_rules import NewOrder
 from trade.services.refusals import MarketHalted
-from trade.services.reservation import NewOrder
 from trade.tests.base import MarketTestCase, make_trader, units
 from users.models import CashAccount
 from users.rows import fetch_rows

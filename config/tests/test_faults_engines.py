@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from config.tests.faults.processes import SEED, ProcessesTestCase, deadlocks, workers
 from trade.models import Order, OrderEvent
-from trade.services.reservation import NewOrder, Reserved, new_order_id, reserve_orders
+from trade.services.order_rules import NewOrder
+from trade.services.reservation import Reserved, new_order_id, reserve_orders
 from trade.tests.base import units
 
 
@@ -45,7 +46,7 @@ class Orphans(ProcessesTestCase):
         ]
         order_ids = [new_order_id(long_ago) for _ in new_orders]
         results = reserve_orders(
-            new_orders=new_orders, order_ids=order_ids, collar=Decimal("0.1"), now=long_ago
+            orders=list(zip(order_ids, new_orders, strict=True)), collar=Decimal("0.1"), now=long_ago
         )
         assert all(isinstance(result, Reserved) for result in results), results
         return order_ids

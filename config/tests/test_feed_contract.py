@@ -18,7 +18,7 @@ from market_feed.roles import Role, feed_consumer, publisher
 from stocks.models import Stock, Tick
 from trade.engine import get_engine, reset_engine
 from trade.models import Order, OrderEvent, Trade
-from trade.services.reservation import NewOrder
+from trade.services.order_rules import NewOrder
 from trade.tests.factories import UserFactory
 from users.models import User
 

@@ -31,7 +31,7 @@ from stocks.models import Stock, Tick
 from stocks.services import list_stock
 from trade.engine import MarketEngine, get_engine, reset_engine
 from trade.models import Trade
-from trade.services.reservation import NewOrder
+from trade.services.order_rules import NewOrder
 from users.exceptions import Refusal
 from users.fields import SCALE
 from users.models import User

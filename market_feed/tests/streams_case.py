@@ -13,7 +13,7 @@ from market_feed.streams.routing import streams
 from stocks.models import Stock
 from stocks.services.ticks import FeedTick
 from trade.engine import get_engine, reset_engine
-from trade.services.reservation import NewOrder
+from trade.services.order_rules import NewOrder
 from trade.tests.base import NOON, make_trader, units
 from users.models import User
 

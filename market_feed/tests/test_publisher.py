@@ -14,7 +14,7 @@ from market_feed.publisher import BOOK_EVERY_S, Publisher
 from market_feed.tests.fakes import FakeOutlet
 from stocks.models import Stock
 from trade.models import OrderEvent, Trade
-from trade.tests.base import NOON, MarketTestCase, make_trader
+from trade.tests.base import NOON, MarketTestCase, make_trader, units
 
 TRADES, BOOK = "market/trades/ACME", "market/book/ACME"
 TRADE_EVENTS, ORDER_EVENTS = "market/trade-events", "market/order-events"
@@ -68,6 +68,8 @@ class Publishing(PublisherTestCase):
             "taker_side": "buy",
             "buyer_id": self.bob.pk,
             "seller_id": self.ann.pk,
+            "buyer_fee": 0.0,
+            "seller_fee": 0.0,
             "tick_sequence": None,
             "is_settled": stored.settled_at is not None,
             "settlement_timestamp": stored.settled_at and as_json(stored.settled_at),
@@ -118,6 +120,45 @@ class Publishing(PublisherTestCase):
         )
         self.assertEqual((events[6]["reason"], events[6]["quantity"]), ("user", 5))
         self.assertEqual(events[7]["orders"], [])
+
+    def test_it_publishes_what_becomes_of_stops_changes_and_own_orders(self) -> None:
+        self.tick("10", 0)
+        stop = self.place(self.bob, "sell", 5, "9", type="stop_limit", stop_price="9.50", client_order_id="s")
+        self.tick("9.40", 0)
+        self.engine.replace_order(stop.pk, self.bob.pk, price=units("9.20"), quantity=8)
+        self.engine.replace_order(stop.pk, self.bob.pk, quantity=6)
+        taker = self.place(self.bob, "buy", 10, "9.20", self_trade_prevention="decrement")
+        self.publish_all()
+        events = self.outlet.on(ORDER_EVENTS)
+        said = [(event["type"], event["quantity"], event["price"], event["reason"]) for event in events]
+        self.assertEqual(
+            said,
+            [
+                ("entered", 5, 9.0, ""),
+                ("triggered", 5, 9.0, ""),
+                ("replaced", 8, 9.2, ""),
+                ("replaced", 6, 9.2, ""),
+                ("entered", 10, 9.2, ""),
+                ("prevented", 6, None, ""),
+                ("cancelled", 6, None, "self_trade"),
+                ("reduced", 6, None, "self_trade"),
+            ],
+        )
+        entered, _, first, second, *_ = events
+        links = [event["replaces"] for event in events]
+        self.assertEqual(links, [None, None, entered["sequence"], first["sequence"], None, None, None, None])
+        prevented = events[5]
+        self.assertEqual(prevented["other_order_id"], str(stop.pk))
+        self.assertEqual([one["order_id"] for one in prevented["orders"]], [str(taker.pk)])
+        self.assertEqual((second["orders"][0]["client_order_id"], second["other_order_id"]), ("s", None))
+
+    def test_it_publishes_the_fees_of_a_trade(self) -> None:
+        Stock.objects.update(maker_fee_bps=10, taker_fee_bps=25)
+        self.trade()
+        self.publish_all()
+        (body,) = self.outlet.on(TRADE_EVENTS)
+        self.assertEqual((body["buyer_fee"], body["seller_fee"]), (0.5, 0.2))
+        self.assertNotIn("buyer_fee", self.outlet.on(TRADES)[0])
 
     def test_one_sequence_names_one_message_on_a_topic(self) -> None:
         for _ in range(3):

@@ -40,7 +40,6 @@ def grant_shares(
             raise InsufficientShares("the user does not have this many shares free", field="quantity")
         else:
             # As a sale for nothing: the rest keeps its average cost.
-            holding.hold(-quantity)
             holding.sell(-quantity)
         write_holdings([holding])
         return ShareGrant.objects.create(

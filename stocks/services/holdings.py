@@ -50,8 +50,7 @@ class LockedHolding:
         self.cost += value
 
     def sell(self, quantity: int) -> None:
-        """Take reserved shares away, and their part of the cost (average cost, rounded down)."""
-        self.release(quantity)
+        """Take shares away, and their part of the cost (average cost, rounded down)."""
         self.cost -= self.cost * quantity // self.quantity
         self.quantity -= quantity
 

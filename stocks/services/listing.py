@@ -1,11 +1,11 @@
-"""Which stocks there are, and the steps they trade in.
+"""Which stocks there are, and the rules they trade by.
 
-A new price increment or lot size holds for new orders: those already in the book were right when they
-came, and stay.
+A new rule or fee holds for new orders: those already in the book were right when they came, and stay.
 """
 
 import re
 from decimal import Decimal
+from typing import TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
 
@@ -17,6 +17,30 @@ MAX_ID_FROM_NAME = 48
 UNNAMED = "STOCK"
 
 
+class StockRules(TypedDict, total=False):
+    """What staff set of a stock. None takes a bound away; what is left out stays as it is."""
+
+    price_increment: Decimal
+    lot_size: int
+    min_quantity: int | None
+    max_quantity: int | None
+    min_notional: Decimal | None
+    max_notional: Decimal | None
+    price_collar_bps: int | None
+    maker_fee_bps: int
+    taker_fee_bps: int
+
+
+class StockChanges(StockRules, total=False):
+    name: str
+
+
+class RuleBoundsCrossed(Refusal):
+    """The stock's smallest order would be larger than its largest."""
+
+    code = "bounds_crossed"
+
+
 class StockExists(Refusal):
     """There is a stock of that id."""
 
@@ -25,17 +49,10 @@ class StockExists(Refusal):
     field = "stock_id"
 
 
-def list_stock(
-    *,
-    stock_id: str | None = None,
-    name: str,
-    price_increment: Decimal | None = None,
-    lot_size: int | None = None,
-) -> Stock:
+def list_stock(*, stock_id: str | None = None, name: str, **rules: Unpack[StockRules]) -> Stock:
     """A new stock; without `stock_id` it gets one made from its name."""
-    steps = {"price_increment": price_increment, "lot_size": lot_size}
-    given = {field: value for field, value in steps.items() if value is not None}
-    stock = Stock(stock_id=stock_id or _free_id(name), name=name, **given)
+    stock = Stock(stock_id=stock_id or _free_id(name), name=name, **rules)
+    _check_bounds(stock)
     try:
         with transaction.atomic():
             stock.save(force_insert=True)
@@ -44,24 +61,25 @@ def list_stock(
     return stock
 
 
-def update_stock(
-    *,
-    stock_id: str,
-    name: str | None = None,
-    price_increment: Decimal | None = None,
-    lot_size: int | None = None,
-) -> Stock:
+def update_stock(*, stock_id: str, **changes: Unpack[StockChanges]) -> Stock:
     """Change what is given. Trading writes the other columns of the row, under the same lock."""
-    changes = {"name": name, "price_increment": price_increment, "lot_size": lot_size}
-    given = {field: value for field, value in changes.items() if value is not None}
     with transaction.atomic():
         stock = Stock.objects.select_for_update(no_key=True).filter(pk=stock_id).first()
         if stock is None:
             raise UnknownStock(f"there is no stock {stock_id}")
-        for field, value in given.items():
+        for field, value in changes.items():
             setattr(stock, field, value)
-        stock.save(update_fields=[*given])
+        _check_bounds(stock)
+        stock.save(update_fields=[*changes])
     return stock
+
+
+def _check_bounds(stock: Stock) -> None:
+    """No order would satisfy bounds that are crossed."""
+    for low, high in (("min_quantity", "max_quantity"), ("min_notional", "max_notional")):
+        least, most = getattr(stock, low), getattr(stock, high)
+        if least is not None and most is not None and least > most:
+            raise RuleBoundsCrossed(f"the bounds cross: {low} {least}, {high} {most}", field=low)
 
 
 def _free_id(name: str) -> str:

@@ -12,24 +12,57 @@ from users.models import User
 from users.tests.base import NOON, make_user
 from users.tests.test_admin import AdminTestCase
 
+FEES = {"maker_fee_bps": 0, "taker_fee_bps": 0}
+
 
 class StockAdminTests(AdminTestCase):
     def test_staff_list_a_stock(self) -> None:
         url = reverse("admin:stocks_stock_add")
-        body = {"stock_id": "ACME", "name": "Acme", "price_increment": "0.05", "lot_size": 10}
+        body = {**FEES, "stock_id": "ACME", "name": "Acme", "price_increment": "0.05", "lot_size": 10}
         self.assertEqual(self.client.post(url, body).status_code, 302)
         stock = Stock.objects.get()
         self.assertEqual((stock.pk, stock.price_increment, stock.lot_size), ("ACME", Decimal("0.05"), 10))
         self.assertContains(self.client.post(url, body), "already exists")
 
+    def test_staff_set_rules_and_take_them_away(self) -> None:
+        make_stock("ACME", max_quantity=50, price_collar_bps=100)
+        url = reverse("admin:stocks_stock_change", args=["ACME"])
+        body = {
+            "name": "Acme",
+            "price_increment": "0.01",
+            "lot_size": 1,
+            "max_quantity": "",
+            "min_quantity": 5,
+            "min_notional": "10.5",
+            "price_collar_bps": "",
+            "maker_fee_bps": 3,
+            "taker_fee_bps": 7,
+        }
+        self.assertEqual(self.client.post(url, body).status_code, 302)
+        stock = Stock.objects.get()
+        self.assertEqual((stock.min_quantity, stock.max_quantity, stock.price_collar_bps), (5, None, None))
+        self.assertEqual(
+            (stock.min_notional, stock.maker_fee_bps, stock.taker_fee_bps), (Decimal("10.5"), 3, 7)
+        )
+        crossed = self.client.post(url, {**body, "max_quantity": 4}, follow=True)
+        self.assertContains(crossed, "he bounds cross: min_quantity 5, max_quantity 4")
+        self.assertIsNone(Stock.objects.get().max_quantity)
+
     def test_bad_input_is_shown_again(self) -> None:
         url = reverse("admin:stocks_stock_add")
-        good = {"stock_id": "ACME", "name": "Acme", "price_increment": "0.05", "lot_size": 10}
+        good = {**FEES, "stock_id": "ACME", "name": "Acme", "price_increment": "0.05", "lot_size": 10}
         for field, value in [
             ("stock_id", "A B"),
             ("price_increment", "0"),
             ("price_increment", "1e9"),
             ("lot_size", 0),
+            ("min_quantity", "1.5"),
+            ("max_quantity", -1),
+            ("min_notional", "1e99"),
+            ("max_notional", "NaN"),
+            ("price_collar_bps", 0),
+            ("maker_fee_bps", 1_001),
+            ("taker_fee_bps", ""),
         ]:
             with self.subTest(field=field, value=value):
                 self.assertEqual(self.client.post(url, {**good, field: value}).status_code, 200)
@@ -39,7 +72,14 @@ class StockAdminTests(AdminTestCase):
         make_stock("ACME")
         url = reverse("admin:stocks_stock_change", args=["ACME"])
         feed("ACME", [(100_000, 5, NOON)])
-        body = {"name": "New", "price_increment": "0.5", "lot_size": 1, "sequence": 0, "status": "halted"}
+        body = {
+            **FEES,
+            "name": "New",
+            "price_increment": "0.5",
+            "lot_size": 1,
+            "sequence": 0,
+            "status": "halted",
+        }
         with patch("stocks.admin.update_stock", side_effect=self.market_moves):
             self.assertEqual(self.client.post(url, body).status_code, 302)
         stock = Stock.objects.get()

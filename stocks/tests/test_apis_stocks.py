@@ -1,14 +1,25 @@
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from stocks.models import Holding, ShareGrant, Stock
 from stocks.tests.base import feed, make_stock
+from users.fields import MAX_MONEY
 from users.tests.base import NOON, ApiTestCase, client_of
 from users.tests.test_inputs import BAD_AMOUNTS, BAD_QUANTITIES
 
 FIELDS = {
     *("stock_id", "name", "price", "availability", "highest_price", "lowest_price", "average_price"),
-    *("status", "price_increment", "lot_size"),
+    *(
+        "status",
+        "price_increment",
+        "lot_size",
+        "min_quantity",
+        "max_quantity",
+        "min_notional",
+        "max_notional",
+    ),
+    *("price_collar_bps", "maker_fee_bps", "taker_fee_bps"),
 }
 HOUR = timedelta(hours=1)
 
@@ -34,6 +45,13 @@ class StockListTests(ApiTestCase):
                 "status": "open",
                 "price_increment": 0.01,
                 "lot_size": 1,
+                "min_quantity": None,
+                "max_quantity": None,
+                "min_notional": None,
+                "max_notional": None,
+                "price_collar_bps": None,
+                "maker_fee_bps": 0,
+                "taker_fee_bps": 0,
             },
         )
         self.assertEqual(
@@ -202,6 +220,89 @@ class StaffTests(ApiTestCase):
                     (response.status_code, response.json()["errors"][0]["attr"]), (400, "stock_id")
                 )
         self.assertFalse(Stock.objects.exists())
+
+
+class RulesTests(ApiTestCase):
+    RULES = {
+        "min_quantity": 10,
+        "max_quantity": 100,
+        "min_notional": 0.5,
+        "max_notional": float(MAX_MONEY),
+        "price_collar_bps": 500,
+        "maker_fee_bps": 5,
+        "taker_fee_bps": 1_000,
+    }
+
+    def change(self, body: dict[str, Any]) -> Any:
+        return client_of(self.clara).patch("/api/stocks/ACME/", body, format="json")
+
+    def test_staff_list_a_stock_with_its_rules(self) -> None:
+        body = {"stock_id": "ACME", "name": "Acme", **self.RULES}
+        answer = client_of(self.clara).post("/api/stocks/", body, format="json")
+        self.assertEqual(answer.status_code, 201, answer.json())
+        (shown,) = client_of(None).get("/api/stocks/").json()["results"]
+        for name, value in self.RULES.items():
+            self.assertEqual((answer.json()[name], shown[name]), (value, value), name)
+
+    def test_a_rule_is_changed_alone_and_null_takes_it_away(self) -> None:
+        make_stock("ACME", **{**self.RULES, "min_notional": Decimal("0.5"), "max_notional": MAX_MONEY})
+        shown = self.change({"min_quantity": None, "taker_fee_bps": 0}).json()
+        self.assertEqual(
+            {name: shown[name] for name in self.RULES},
+            {**self.RULES, "min_quantity": None, "taker_fee_bps": 0},
+        )
+        bounds = [name for name in self.RULES if not name.endswith("fee_bps")]
+        shown = self.change(dict.fromkeys(bounds)).json()
+        self.assertEqual([shown[name] for name in bounds], [None] * len(bounds))
+
+    def test_an_empty_form_field_takes_a_rule_away(self) -> None:
+        make_stock("ACME", **{**self.RULES, "min_notional": Decimal("0.5"), "max_notional": MAX_MONEY})
+        answer = client_of(self.clara).patch(
+            "/api/stocks/ACME/", "max_notional=", content_type="application/x-www-form-urlencoded"
+        )
+        self.assertEqual((answer.status_code, answer.json()["max_notional"]), (200, None))
+
+    def test_bounds_may_not_cross_what_is_there(self) -> None:
+        make_stock("ACME", min_quantity=10, max_notional=1_000)
+        before = Stock.objects.values().get()
+        for body, attr in [
+            ({"max_quantity": 9}, "min_quantity"),
+            ({"min_quantity": 20, "max_quantity": 19}, "min_quantity"),
+            ({"min_notional": 1000.01}, "min_notional"),
+        ]:
+            with self.subTest(body=body):
+                self.assert_refused(self.change(body), 400, "bounds_crossed", attr)
+        listing = {"name": "Beta", "min_quantity": 2, "max_quantity": 1}
+        answer = client_of(self.clara).post("/api/stocks/", listing, format="json")
+        self.assert_refused(answer, 400, "bounds_crossed", "min_quantity")
+        self.assertEqual(Stock.objects.values().get(), before)
+        self.assertEqual(self.change({"min_quantity": 7, "max_quantity": 7}).status_code, 200)
+
+    def test_bad_rules_are_refused_and_change_nothing(self) -> None:
+        make_stock("ACME")
+        before = Stock.objects.values().get()
+        wholes = [(text, code) for text, code in BAD_QUANTITIES if text != "null"]
+        cases = [(name, *case) for name in ("min_quantity", "max_quantity") for case in wholes]
+        cases += [("price_collar_bps", *case) for case in [*wholes, ("90001", "too_large")]]
+        fees = [case for case in BAD_QUANTITIES if case[0] != "0"] + [
+            ("1001", "too_large"),
+            ("-1", "not_positive"),
+        ]
+        cases += [(name, *case) for name in ("maker_fee_bps", "taker_fee_bps") for case in fees]
+        amounts = [case for case in BAD_AMOUNTS if case[0] != "null"]
+        cases += [(name, *case) for name in ("min_notional", "max_notional") for case in amounts]
+        client = client_of(self.clara)
+        for name, text, code in cases:
+            with self.subTest(name=name, text=text[:60]):
+                body = f'{{"{name}": {text}}}'
+                answer = client.patch("/api/stocks/ACME/", body, content_type="application/json")
+                self.assert_refused(answer, 400, code, name)
+        self.assertEqual(Stock.objects.values().get(), before)
+
+    def test_others_may_not(self) -> None:
+        make_stock("ACME")
+        answer = client_of(self.ann).patch("/api/stocks/ACME/", {"taker_fee_bps": 0}, format="json")
+        self.assertEqual(answer.status_code, 403)
 
 
 class SharesTests(ApiTestCase):

@@ -3,7 +3,7 @@ from decimal import Decimal
 from django.test import TestCase
 
 from stocks.models import Stock
-from stocks.services import StockExists, UnknownStock, list_stock, update_stock
+from stocks.services import RuleBoundsCrossed, StockExists, UnknownStock, list_stock, update_stock
 from stocks.tests.base import make_stock
 
 
@@ -47,6 +47,15 @@ class UpdateTests(TestCase):
         update_stock(stock_id="ACME")
         stock = Stock.objects.get()
         self.assertEqual((stock.name, stock.price_increment, stock.lot_size), ("New", Decimal("0.5"), 100))
+
+    def test_crossed_bounds_are_refused(self) -> None:
+        make_stock("ACME", max_quantity=10)
+        with self.assertRaises(RuleBoundsCrossed) as caught:
+            update_stock(stock_id="ACME", name="New", min_quantity=11)
+        self.assertEqual(caught.exception.field, "min_quantity")
+        self.assertEqual(Stock.objects.values_list("name", "min_quantity").get(), ("Acme", None))
+        update_stock(stock_id="ACME", max_quantity=None, min_quantity=11)
+        self.assertEqual(Stock.objects.values_list("min_quantity", "max_quantity").get(), (11, None))
 
     def test_it_leaves_what_trading_writes_alone(self) -> None:
         make_stock("ACME")

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema
 from rest_framework import status
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.generics import GenericAPIView
@@ -11,13 +11,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from trade.apis.inputs import CancelQuery, OrderInput, OrderQuery, new_order
+from trade.apis.inputs import CancelQuery, ChangeInput, OrderInput, OrderQuery, PlaceQuery, new_order
+from trade.apis.outcomes import render_preview
 from trade.apis.rendering import render_order
-from trade.apis.schemas import CANCELLED_COUNT, OrderOut
+from trade.apis.schemas import CANCELLED_COUNT, OrderOut, PreviewOut
 from trade.apis.viewers import own_id, owner_filter, viewer_of
 from trade.engine import get_engine
 from trade.selectors.orders import find_order, orders_of
 from trade.services.refusals import UnknownOrder
+from users.fields import to_units
 from users.inputs import validated
 
 
@@ -31,15 +33,24 @@ class OrdersView(GenericAPIView):
             "Answers after the match. With a `client_order_id` it is safe to repeat: the same request again "
             "is answered 200 with the order as it is now, another request under the same id 409."
         ),
+        parameters=[PlaceQuery],
         request=OrderInput,
         responses={
             201: OpenApiResponse(OrderOut, "Placed."),
-            200: OpenApiResponse(OrderOut, "Placed before, under the same client_order_id."),
+            200: OpenApiResponse(
+                PolymorphicProxySerializer("PlacedBeforeOrPreview", [OrderOut, PreviewOut], None),
+                "Placed before, under the same client_order_id; or what a dry run found.",
+            ),
         },
     )
     def post(self, request: Request) -> Response:
+        dry_run = request.query_params and validated(PlaceQuery, request.query_params)["dry_run"]
+        wanted = new_order(own_id(request), validated(OrderInput, request.data))
+        if dry_run:
+            (preview,) = get_engine().preview_orders([wanted])
+            return Response(render_preview(preview))
         started = timezone.now()
-        order = get_engine().place_order(new_order(own_id(request), validated(OrderInput, request.data)))
+        order = get_engine().place_order(wanted)
         # An order older than this request was there before it.
         is_new = order.created_at >= started
         return Response(render_order(order), status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
@@ -82,6 +93,38 @@ class OrderView(APIView):
         if order is None:
             raise UnknownOrder("there is no such order")
         return Response(render_order(order))
+
+    @extend_schema(
+        operation_id="orders_replace",
+        summary="Change an order's price or total quantity",
+        description=(
+            "The same price and no more quantity keeps the order's place in the queue; anything else sends it "
+            "to the end, where it may trade at once. A total below what it traded is 409, equal to it ends "
+            "the order as FILLED. A refused change changes nothing."
+        ),
+        request=ChangeInput,
+        responses=OrderOut,
+    )
+    def put(self, request: Request, order_id: str) -> Response:
+        change = validated(ChangeInput, request.data)
+        price = change.get("price")
+        order = get_engine().replace_order(
+            UUID(order_id),
+            own_id(request),
+            price=None if price is None else to_units(price),
+            quantity=change.get("quantity"),
+        )
+        return Response(render_order(order))
+
+    @extend_schema(
+        operation_id="orders_change",
+        summary="Change an order's price or total quantity",
+        description="The same as PUT.",
+        request=ChangeInput,
+        responses=OrderOut,
+    )
+    def patch(self, request: Request, order_id: str) -> Response:
+        return self.put(request, order_id)
 
     @extend_schema(
         operation_id="orders_cancel",

@@ -9,10 +9,11 @@ from typing import Any
 
 from stocks.selectors import mean
 from trade.models import Order, Trade
+from trade.money import hold_of
 from trade.selectors.book import OrderBook
 from trade.selectors.fills import Fill
 from trade.signals import BookLevel
-from users.fields import SCALE
+from users.fields import SCALE, to_units
 from users.inputs import json_number, json_time, json_units
 
 FILL_TYPES = {Order.Side.BUY.value: "Buy", Order.Side.SELL.value: "Sell"}
@@ -31,6 +32,11 @@ def render_order(order: Order) -> dict[str, Any]:
         "price": _optional_number(order.price),
         "lower_bound": _optional_number(order.lower_bound),
         "upper_bound": _optional_number(order.upper_bound),
+        "stop_price": _optional_number(order.stop_price),
+        "display_quantity": order.display_quantity,
+        "post_only": order.post_only,
+        "self_trade_prevention": order.self_trade_prevention,
+        "expires_at": order.expires_at and json_time(order.expires_at),
         "remaining_quantity": order.remaining_quantity,
         "traded_quantity": order.traded_quantity,
         "average_traded_price": _optional_number(mean(order.traded_value, order.traded_quantity)),
@@ -114,11 +120,16 @@ def _render_level(level: BookLevel) -> dict[str, Any]:
     return {"price": level.price / SCALE, "quantity": level.quantity, "orders": level.orders}
 
 
+def render_hold(side: str, hold: int) -> float | int:
+    """Cash (of `hold` units) for a buy, shares for a sell."""
+    return json_units(hold) if side == Order.Side.BUY else hold
+
+
 def _reserved(order: Order) -> float | int:
-    """The cash that an open buy holds, or the shares that an open sell holds."""
-    if order.side == Order.Side.BUY:
-        return json_number(order.limit_price * order.remaining_quantity)
-    return order.remaining_quantity
+    """The cash that an open buy holds, with its fee, or the shares that an open sell holds."""
+    fee_bps = max(order.maker_fee_bps, order.taker_fee_bps)
+    hold = hold_of(order.side, order.remaining_quantity, to_units(order.limit_price), fee_bps)
+    return render_hold(order.side, hold)
 
 
 def _optional_number(value: Decimal | None) -> float | None:

@@ -4,7 +4,8 @@ from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
 from stocks.serializers import HoldingOut, StockPageOut
-from trade.models import Order, Trade
+from trade.models import Order, OrderEvent, Trade
+from trade.selectors.why.steps import VERDICTS as TICK_VERDICTS
 from users.serializers import AccountOut
 
 FILL_TYPES = ["Buy", "Sell"]
@@ -22,6 +23,11 @@ class OrderOut(serializers.Serializer):
     price = serializers.FloatField(allow_null=True)
     lower_bound = serializers.FloatField(allow_null=True)
     upper_bound = serializers.FloatField(allow_null=True)
+    stop_price = serializers.FloatField(allow_null=True)
+    display_quantity = serializers.IntegerField(allow_null=True)
+    post_only = serializers.BooleanField()
+    self_trade_prevention = serializers.ChoiceField(Order.SelfTrade.choices)
+    expires_at = serializers.DateTimeField(allow_null=True)
     remaining_quantity = serializers.IntegerField(help_text="What can still trade; 0 when it is finished.")
     traded_quantity = serializers.IntegerField()
     average_traded_price = serializers.FloatField(allow_null=True, help_text="To four places, half to even.")
@@ -34,6 +40,31 @@ class OrderOut(serializers.Serializer):
     sequence = serializers.IntegerField(help_text="Of the last event that changed it.")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
+
+
+class RefusalOut(serializers.Serializer):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    attr = serializers.CharField(allow_null=True)
+
+
+class PreviewOut(serializers.Serializer):
+    accepted = serializers.BooleanField()
+    reserved = serializers.FloatField(
+        allow_null=True, help_text="Cash that a buy would hold, shares that a sell would hold."
+    )
+    limit_price = serializers.FloatField(allow_null=True, help_text="The worst price it could trade at.")
+    errors = RefusalOut(many=True)  # type: ignore[assignment]
+
+
+class BatchResultOut(serializers.Serializer):
+    status = serializers.IntegerField(help_text="As if it had been placed alone.")
+    order = OrderOut(allow_null=True)
+    errors = RefusalOut(many=True)  # type: ignore[assignment]
+
+
+class BasketOut(serializers.Serializer):
+    orders = OrderOut(many=True)
 
 
 class PlacedOut(serializers.Serializer):
@@ -106,6 +137,42 @@ class BookOut(serializers.Serializer):
     bids = LevelOut(many=True)
     asks = LevelOut(many=True)
     quote = QuoteOut(allow_null=True)
+
+
+class FactOut(serializers.Serializer):
+    """Of the fields after `detail`, each kind of fact has those that apply to it."""
+
+    sequence = serializers.IntegerField(help_text="0: before the stock numbered it.")
+    time = serializers.DateTimeField()
+    kind = serializers.ChoiceField(["reserved", "trade", "tick", *OrderEvent.Kind.values])
+    detail = serializers.CharField(help_text="In words.")
+    verdict = serializers.ChoiceField(TICK_VERDICTS, required=False, help_text="What came of the ticks.")
+    price = serializers.FloatField(required=False)
+    quantity = serializers.IntegerField(required=False)
+    left = serializers.IntegerField(required=False, help_text="Open after it.")
+    reserved = serializers.FloatField(required=False)
+    reason = serializers.CharField(required=False)
+    ahead_quantity = serializers.IntegerField(required=False, help_text="Shares before it at its price.")
+    ahead_orders = serializers.IntegerField(required=False)
+    replaces = serializers.IntegerField(required=False, help_text="The event whose terms it replaces.")
+    trade_id = serializers.IntegerField(required=False)
+    source = serializers.ChoiceField(Trade.Source.choices, required=False)  # type: ignore[assignment]
+    role = serializers.ChoiceField(["maker", "taker"], required=False)
+    fee = serializers.FloatField(required=False)
+    tick_sequence = serializers.IntegerField(required=False)
+    availability = serializers.IntegerField(required=False)
+    taken_by_others = serializers.IntegerField(required=False, help_text="Of this tick, on its side.")
+    count = serializers.IntegerField(required=False, help_text="Ticks that this fact stands for.")
+    lowest_price = serializers.FloatField(required=False)
+    highest_price = serializers.FloatField(required=False)
+
+
+class WhyOut(serializers.Serializer):
+    order = OrderOut()
+    summary = serializers.CharField(help_text="One sentence.")
+    facts = FactOut(many=True, help_text="By sequence.")
+    more = serializers.BooleanField(help_text="There is more to tell.")
+    next_since_sequence = serializers.IntegerField(allow_null=True, help_text="Where it goes on.")
 
 
 CANCELLED_COUNT = inline_serializer("CancelledCount", {"cancelled": serializers.IntegerField()})

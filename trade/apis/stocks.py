@@ -58,8 +58,8 @@ class MarketStockView(APIView):
         operation_id="stocks_update",
         summary="Change, halt or open a stock (staff)",
         description=(
-            "A halted stock takes cancels only. A new price increment or lot size holds for new orders; "
-            "those in the book stay."
+            "A halted stock takes cancels only. A new rule or fee holds for new orders; those in the book stay. "
+            "Null takes a bound away."
         ),
         parameters=[STOCK_ID],
         request=MarketStockChangeInput,

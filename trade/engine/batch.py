@@ -17,7 +17,8 @@ from stocks.models import Stock
 from stocks.services.ticks import LockedStock, StoredTick, TickIdentity, lock_stock, store_ticks, write_stock
 from trade.engine.books import Books
 from trade.matching import Event, Market, Order, Trade
-from trade.selectors.resting import orders_by_id
+from trade.selectors.resting import hold_of_order, orders_by_id
+from trade.services.replacement import store_new_prices, take_pending_change
 from trade.services.settlement import settle, source_of, status_of, touched_orders
 from trade.signals import BookLevel, BookSnapshot, ChangedOrder, CommittedBatch, CommittedTrade
 from users.exceptions import Refusal
@@ -44,12 +45,27 @@ class Batch:
     seen_ticks: set[TickIdentity] = field(default_factory=set)
     # Orders that this batch let in or turned away: their rows still say PENDING until it is written.
     handled: dict[str, Order] = field(default_factory=dict)
+    # Orders that took over the hold of a pending change, and those that have a new price.
+    freed: dict[str, Order] = field(default_factory=dict)
+    new_prices: dict[str, int] = field(default_factory=dict)
 
     def enter(self, order: Order) -> Order:
         """Let a reserved order into the market."""
         self.handled[order.order_id] = order
         self.events += self.market.enter(order)
         return order
+
+    def take_over(self, order: Order, change_id: str, extra_hold: int) -> bool:
+        """Make what a pending change holds the order's own; False when it was freed already."""
+        if extra_hold and not take_pending_change(change_id):
+            return False
+        order.held += extra_hold
+        self.freed[order.order_id] = order
+        return True
+
+    def changed_orders(self) -> dict[str, Order]:
+        """The orders whose rows this batch writes."""
+        return {**self.freed, **touched_orders(self.events)}
 
     def stored_order(self, order_id: str) -> Order | None:
         """The order as it is stored, if it is one of this stock's."""
@@ -103,11 +119,13 @@ def run_batch(
         first_sequence, previous_trade_sequence = stock.sequence + 1, stock.trade_sequence
         results = [(command.future, _apply(command, batch)) for command in commands]
         news = None
+        orders = batch.changed_orders()
+        trade_ids = _write(batch, orders) if orders or batch.ticks or batch.events else []
         if batch.market.sequence >= first_sequence:
-            trade_ids = _write(batch)
             news = _news(batch, first_sequence, previous_trade_sequence, trade_ids)
-    for order in touched_orders(batch.events).values():
+    for order in orders.values():
         order.stored_sequence = order.sequence
+        order.held = hold_of_order(order)
     return Done([(future, result()) for future, result in results], news)
 
 
@@ -119,9 +137,14 @@ def _apply(command: Command, batch: Batch) -> Callable[[], Any]:
         return lambda: refused
 
 
-def _write(batch: Batch) -> list[int]:
+def _write(batch: Batch, orders: dict[str, Order]) -> list[int]:
     stock, market = batch.stock, batch.market
-    trade_ids = settle(stock_id=stock.stock_id, events=batch.events, now=batch.now) if batch.events else []
+    trade_ids: list[int] = []
+    if orders or batch.events:
+        trade_ids = settle(
+            stock_id=stock.stock_id, events=batch.events, orders=orders.values(), now=batch.now
+        )
+    store_new_prices(batch.new_prices)
     if batch.ticks:
         store_ticks(stock.stock_id, batch.ticks)
     stock.sequence = market.sequence
@@ -166,10 +189,10 @@ def _committed_trade(trade_id: int, trade: Trade) -> CommittedTrade:
         sequence=trade.sequence,
         price=trade.price,
         quantity=trade.quantity,
-        bid_order_id=trade.bid.order_id if trade.bid else None,
-        ask_order_id=trade.ask.order_id if trade.ask else None,
-        buyer_id=trade.bid.user_id if trade.bid else None,
-        seller_id=trade.ask.user_id if trade.ask else None,
+        bid_order_id=None if trade.bid is None else trade.bid.order_id,
+        ask_order_id=None if trade.ask is None else trade.ask.order_id,
+        buyer_id=None if trade.bid is None else trade.bid.user_id,
+        seller_id=None if trade.ask is None else trade.ask.user_id,
         source=source_of(trade),
     )
 

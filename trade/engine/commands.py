@@ -7,19 +7,36 @@ from typing import Any, NamedTuple
 
 from stocks.services.ticks import FeedTick, StoredTick, stored_identities
 from trade.engine.batch import Batch, Command, answer
-from trade.matching import BUY, SELL, Order
-from trade.matching.orders import BOUNDED, CANCELLED
-from trade.selectors.resting import open_day_order_ids
-from trade.services.refusals import OrderNotOpen, UnknownOrder
+from trade.matching import BUY, SELL, Order, Replaced
+from trade.matching.orders import BOUNDED, CANCELLED, GTD, LIMIT
+from trade.selectors.resting import (
+    MATCHED_KINDS,
+    due_order_ids,
+    open_day_order_ids,
+    pending_changes,
+)
+from trade.services.refusals import (
+    EngineBusy,
+    MarketHalted,
+    OrderNotOpen,
+    PostOnlyWouldTrade,
+    QuantityBelowTraded,
+    UnknownOrder,
+)
+from trade.services.replacement import HeldChange, extra_needed
 from trade.services.reservation import Repeated, Reserved
 from trade.services.settlement import status_of
+from users.services.cash import InsufficientFunds
 
 
 class OrderState(NamedTuple):
     """What an order has become. Prices and values in units."""
 
     order_id: str
+    quantity: int
     limit_price: int
+    maker_fee_bps: int
+    taker_fee_bps: int
     status: str
     reason: str
     remaining_quantity: int
@@ -47,7 +64,10 @@ class TickReport(NamedTuple):
 def state_of(order: Order, now: datetime, created_at: datetime | None = None) -> OrderState:
     return OrderState(
         order.order_id,
+        order.quantity,
         order.limit_price,
+        order.maker_fee_bps,
+        order.taker_fee_bps,
         status_of(order),
         order.reason,
         order.open_quantity,
@@ -122,6 +142,76 @@ class Cancel(Command):
         elif not (batch.is_retry and order.outcome == CANCELLED and order.reason == self.reason):
             raise OrderNotOpen("the order is finished")
         return lambda: state_of(order, batch.now)
+
+
+@dataclass(slots=True)
+class Replace(Command):
+    """Give an order the price and total of a change that is paid for.
+
+    OrderNotOpen, QuantityBelowTraded, MarketHalted, PostOnlyWouldTrade; InsufficientFunds when trades in
+    between have used up what the change counted on. A refused change changes nothing, and frees its hold.
+    """
+
+    change: HeldChange
+
+    def apply(self, batch: Batch) -> Callable[[], OrderState]:
+        order = batch.market.orders.get(self.change.order_id) or batch.stored_order(self.change.order_id)
+        if order is None:
+            raise UnknownOrder("there is no such order")
+        if not batch.take_over(order, self.change.change_id, self.change.extra_hold):
+            raise EngineBusy("the change came too late: try again")
+        self._check(batch, order)
+        events = batch.market.replace(order.order_id, self.change.limit_price, self.change.quantity)
+        batch.events += events
+        replaced = next(event.order for event in events if isinstance(event, Replaced))
+        if replaced.kind == LIMIT:
+            batch.new_prices[replaced.order_id] = replaced.limit_price
+        return lambda: state_of(replaced, batch.now)
+
+    def _check(self, batch: Batch, order: Order) -> None:
+        change, market = self.change, batch.market
+        if order.order_id not in market.orders:
+            raise OrderNotOpen("the order is finished")
+        if market.halted:
+            raise MarketHalted("the stock is halted: it takes cancels only")
+        if change.quantity < order.traded_quantity:
+            raise QuantityBelowTraded(f"{order.traded_quantity} shares are traded already")
+        if extra_needed(order, change.limit_price, change.quantity):
+            raise InsufficientFunds(
+                "the order has traded meanwhile: what is left does not pay for the change"
+            )
+        if order.post_only and market.would_trade(order, change.limit_price):
+            raise PostOnlyWouldTrade("at this price the post-only order would trade at once")
+
+
+@dataclass(slots=True)
+class FreePendingChanges(Command):
+    """Free what was held for changes that never came to the match."""
+
+    created_before: datetime
+
+    def apply(self, batch: Batch) -> Callable[[], int]:
+        changes = pending_changes(batch.stock.stock_id, created_before=self.created_before)
+        for change_id, order_id, extra_hold in changes:
+            known = batch.market.orders.get(order_id) or batch.freed.get(order_id)
+            order = known or batch.stored_order(order_id)
+            if order is not None:
+                batch.take_over(order, change_id, extra_hold)
+        return lambda: len(changes)
+
+
+@dataclass(slots=True)
+class ExpireDueOrders(Command):
+    """End the orders whose time is over."""
+
+    due: datetime
+
+    def apply(self, batch: Batch) -> Callable[[], int]:
+        expired: list[Any] = []
+        for order_id in due_order_ids(batch.stock.stock_id, self.due):
+            expired += batch.market.expire(order_id, GTD)
+        batch.events += expired
+        return lambda: len(expired)
 
 
 @dataclass(slots=True)
@@ -205,13 +295,21 @@ def _entering(reserved: Reserved) -> Order:
     other_bound = 0
     if new_order.type == BOUNDED:
         other_bound = (new_order.lower_bound if new_order.side == "buy" else new_order.upper_bound) or 0
-    return Order(
+    order = Order(
         reserved.order_id,
         new_order.user_id,
         BUY if new_order.side == "buy" else SELL,
-        new_order.type,
+        MATCHED_KINDS.get(new_order.type, new_order.type),
         reserved.limit_price,
         new_order.quantity,
         new_order.time_in_force,
         other_bound,
+        stop_price=new_order.stop_price or 0,
+        post_only=new_order.post_only,
+        display_quantity=new_order.display_quantity or 0,
+        self_trade=new_order.self_trade_prevention,
     )
+    order.maker_fee_bps = reserved.maker_fee_bps
+    order.taker_fee_bps = reserved.taker_fee_bps
+    order.held = reserved.hold
+    return order

@@ -13,7 +13,6 @@ What may go wrong, and what then happens:
 """
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,37 +22,25 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 from django.utils import timezone
 
-from trade.engine.batch import Command, Done, answer, run_batch
-from trade.engine.books import Books
-from trade.engine.commands import Enter, Recover
+from trade.engine.batch import Command
+from trade.engine.commands import ExpireDueOrders, FreePendingChanges, Recover
+from trade.engine.entry import EntryItem, EntryStage
 from trade.engine.lanes import MAX_BATCH, Lanes
-from trade.selectors.resting import pending_orders
-from trade.services.refusals import EngineBusy
-from trade.services.reservation import (
-    NewOrder,
-    Reservation,
-    Reserved,
-    new_order_id,
-    reserve_orders,
-)
-from trade.services.settlement import StaleBook
-from trade.signals import batch_committed
-from users.exceptions import Refusal
+from trade.engine.matching import MatchStage
+from trade.engine.trouble import Trouble, close_connection, stopping
+from trade.selectors import resting
 
 logger = logging.getLogger(__name__)
 
 # No stock has this for an id.
 ENTRY_LANE = None
-RETRY_DELAYS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-# A book just built from the database cannot be stale: more than this is a defect, not a race.
-MAX_STALE = 3
-DATABASE_AWAY = (OperationalError, InterfaceError)
-QUERY_CANCELED = "57014"
 # Orders left behind that one sweep looks for; the next goes on.
 MAX_SWEPT = 20 * MAX_BATCH
+# Orders that are good till a time end within a second of it.
+EXPIRY_INTERVAL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +54,12 @@ class EngineOptions:
 
 
 @dataclass(slots=True)
-class Placement:
-    """An order on its way to the reserve stage."""
+class Duty:
+    """Something that one of the threads does every so often."""
 
-    order_id: str
-    new_order: NewOrder
-    future: "Future[Any]"
-
-    def give_up(self, error: Exception) -> None:
-        """Answer that nothing was stored."""
-        answer(self.future, error)
+    run: Callable[[], None]
+    interval_s: float
+    next_at: float = 0.0
 
 
 class Engine:
@@ -84,16 +67,20 @@ class Engine:
 
     def __init__(self, options: EngineOptions) -> None:
         self.options = options
-        self._lanes = Lanes()
-        self._books = Books()
         self._stopping = threading.Event()
+        self._trouble = Trouble(self._stopping)
+        self._lanes = Lanes()
+        self._entry = EntryStage(
+            collar=options.market_order_collar, put=self._lanes.put, trouble=self._trouble
+        )
+        self._matching = MatchStage(max_price_ratio=options.max_price_ratio, trouble=self._trouble)
         self._threads: list[threading.Thread] = []
-        self._sweep = threading.Lock()
-        self._next_sweep = 0.0
-        # Orders whose match waits in a lane of this engine: not left behind, however long it takes.
-        self._entering: set[str] = set()
+        self._duties = [
+            Duty(self.sweep_orphans, options.orphan_age_s),
+            Duty(self.expire_due_orders, EXPIRY_INTERVAL_S),
+        ]
+        self._on_duty = threading.Lock()
         self._batches = 0
-        self._last_error = ""
 
     # --- Life ---------------------------------------------------------------------------------------
 
@@ -108,7 +95,7 @@ class Engine:
         """Finish the batches under way and end the threads. What waits is refused, or stays PENDING."""
         self._stopping.set()
         for waiting in self._lanes.close():
-            waiting.give_up(_stopping())
+            waiting.give_up(stopping())
         for thread in self._threads:
             thread.join(timeout_s)
 
@@ -119,19 +106,16 @@ class Engine:
             "threads_alive": sum(thread.is_alive() for thread in self._threads),
             "waiting": sum(self._lanes.waiting().values()),
             "batches": self._batches,
-            "books": len(self._books),
-            "last_error": self._last_error,
+            "books": len(self._matching.books),
+            "last_error": self._trouble.last_error,
         }
 
     # --- Putting work in ----------------------------------------------------------------------------
 
-    def submit_orders(self, new_orders: Sequence[NewOrder]) -> list[Placement]:
-        """Queue orders for reservation, all or none (EngineBusy)."""
-        now = timezone.now()
-        placements = [Placement(new_order_id(now), new_order, Future()) for new_order in new_orders]
-        self._lanes.put(ENTRY_LANE, *placements)
+    def submit_entry(self, items: Sequence[EntryItem]) -> None:
+        """Queue what has to be paid for first, all or none (EngineBusy)."""
+        self._lanes.put(ENTRY_LANE, *items)
         self._work_inline()
-        return placements
 
     def submit(self, stock_id: str, command: Command) -> "Future[Any]":
         """Queue a command for a stock (EngineBusy when its lane is full)."""
@@ -149,14 +133,14 @@ class Engine:
         lane, commands = taken
         try:
             if lane.name is ENTRY_LANE:
-                self._reserve(commands)
+                self._entry.run(commands)
             else:
-                self._match(lane.name, commands)
+                self._matching.run(lane.name, commands)
             self._batches += 1
         except Exception as error:
             # Whatever it is, the callers must hear of it and the thread must go on.
             logger.exception("a batch failed")
-            self._last_error = repr(error)
+            self._trouble.note(error)
             for command in commands:
                 command.give_up(error)
         finally:
@@ -164,17 +148,25 @@ class Engine:
         return True
 
     def sweep_orphans(self) -> None:
-        """Queue what other processes left PENDING for too long."""
+        """Queue what other processes left behind: pending orders, and holds for changes."""
         created_before = timezone.now() - timedelta(seconds=self.options.orphan_age_s)
-        for stock_id, order_id in pending_orders(created_before=created_before, limit=MAX_SWEPT):
-            if order_id not in self._entering:
-                self._let_in(stock_id, order_id, Recover(Future(), order_id))
+        for stock_id, order_id in resting.pending_orders(created_before=created_before, limit=MAX_SWEPT):
+            if order_id not in self._entry.entering:
+                self._entry.let_in(stock_id, order_id, Recover(Future(), order_id))
+        for stock_id in resting.stocks_with_pending_changes(created_before=created_before):
+            self._lanes.put(stock_id, FreePendingChanges(Future(), created_before))
+
+    def expire_due_orders(self) -> None:
+        """Queue the end of orders whose time is over."""
+        now = timezone.now()
+        for stock_id in resting.stocks_with_due_orders(now):
+            self._lanes.put(stock_id, ExpireDueOrders(Future(), now))
 
     def _work(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._sweep_when_due()
-                self.step(timeout_s=0.5)
+                self._do_duties()
+                self.step(timeout_s=EXPIRY_INTERVAL_S / 2)
         finally:
             connection.close()
 
@@ -183,151 +175,18 @@ class Engine:
             while self.step():
                 pass
 
-    def _sweep_when_due(self) -> None:
-        if time.monotonic() < self._next_sweep or not self._sweep.acquire(blocking=False):
+    def _do_duties(self) -> None:
+        if not self._on_duty.acquire(blocking=False):
             return
         try:
-            self._next_sweep = time.monotonic() + self.options.orphan_age_s
-            self.sweep_orphans()
+            for duty in self._duties:
+                if time.monotonic() >= duty.next_at:
+                    duty.next_at = time.monotonic() + duty.interval_s
+                    duty.run()
         except Exception as error:
-            logger.warning("looking for orders left behind failed: %s", error)
-            self._last_error = repr(error)
-            _close_broken_connection()
+            # A duty comes round again; the thread must go on.
+            logger.warning("looking after orders failed: %r", error)
+            self._trouble.note(error)
+            close_connection()
         finally:
-            self._sweep.release()
-
-    # --- Reserve ------------------------------------------------------------------------------------
-
-    def _reserve(self, placements: list[Placement]) -> None:
-        placements = [item for item in placements if item.future.set_running_or_notify_cancel()]
-        if placements:
-            self._reserve_running(placements)
-
-    def _reserve_running(self, placements: list[Placement]) -> None:
-        try:
-            reservations = self._reserve_surely(placements)
-        except Exception as error:
-            self._try_apart(placements, error, lambda placement: self._reserve_running([placement]))
-            return
-        for placement, reservation in zip(placements, reservations, strict=True):
-            if isinstance(reservation, Reserved):
-                enter = Enter(placement.future, reservation)
-                self._let_in(placement.new_order.stock_id, reservation.order_id, enter)
-            else:
-                answer(placement.future, reservation)
-
-    def _let_in(self, stock_id: str, order_id: str, command: Enter | Recover) -> None:
-        """Queue an order for its match, and remember until then that it is on its way."""
-        self._entering.add(order_id)
-        command.future.add_done_callback(lambda _: self._entering.discard(order_id))
-        try:
-            self._lanes.put(stock_id, command)
-        except EngineBusy as busy:
-            command.give_up(busy)
-
-    def _reserve_surely(self, placements: list[Placement]) -> list[Reservation]:
-        for delay_s in self._retry_delays():
-            try:
-                return reserve_orders(
-                    new_orders=[item.new_order for item in placements],
-                    order_ids=[item.order_id for item in placements],
-                    collar=self.options.market_order_collar,
-                    now=timezone.now(),
-                    is_retry=delay_s is not None,
-                )
-            except DATABASE_AWAY as error:
-                self._database_away(error, delay_s)
-        raise _stopping()
-
-    # --- Match --------------------------------------------------------------------------------------
-
-    def _match(self, stock_id: str, commands: list[Command]) -> None:
-        try:
-            done = self._run_surely(stock_id, commands)
-        except Exception as error:
-            self._books.drop(stock_id)
-            self._try_apart(commands, error, lambda command: self._match(stock_id, [command]))
-            return
-        _tell(done)
-
-    def _run_surely(self, stock_id: str, commands: list[Command]) -> Done:
-        is_retry, stale = False, 0
-        for delay_s in self._retry_delays():
-            try:
-                return run_batch(
-                    books=self._books,
-                    stock_id=stock_id,
-                    commands=commands,
-                    now=timezone.now(),
-                    is_retry=is_retry,
-                    max_price_ratio=self.options.max_price_ratio,
-                )
-            except StaleBook as error:
-                stale += 1
-                if stale > MAX_STALE:
-                    raise
-                logger.info("the book of %s was stale: %s", stock_id, error)
-            except DATABASE_AWAY as error:
-                self._database_away(error, delay_s)
-            self._books.drop(stock_id)
-            is_retry = True
-        raise _stopping()
-
-    # --- Trouble ------------------------------------------------------------------------------------
-
-    def _retry_delays(self) -> Any:
-        """None for the first attempt, then how long to wait before each other, until the engine stops."""
-        yield None
-        attempt = 0
-        while not self._stopping.is_set():
-            yield RETRY_DELAYS_S[min(attempt, len(RETRY_DELAYS_S) - 1)]
-            attempt += 1
-
-    def _database_away(self, error: Exception, delay_s: float | None) -> None:
-        """Wait before the next attempt; raises `error` when another would end like this one."""
-        if connection.in_atomic_block or not _may_pass(error):
-            raise error
-        logger.warning("the database does not answer, trying again: %s", error)
-        self._last_error = repr(error)
-        _close_broken_connection()
-        self._stopping.wait(delay_s or 0.0)
-
-    def _try_apart(self, waiting: list[Any], error: Exception, again: Callable[[Any], None]) -> None:
-        """After a batch failed for good: each on its own, so that only the culprit hears of it."""
-        if len(waiting) > 1 and not isinstance(error, Refusal):
-            logger.warning("a batch failed, trying its %d commands one by one: %r", len(waiting), error)
-            for one in waiting:
-                again(one)
-            return
-        if not isinstance(error, Refusal):
-            logger.error("%s cannot be stored", waiting[0], exc_info=error)
-            self._last_error = repr(error)
-        for one in waiting:
-            one.give_up(error)
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether the same statements may succeed later: the server is away, or somebody holds a lock."""
-    cause = error.__cause__
-    # "No such table", "too many variables": SQLite calls operational what others call wrong.
-    is_wrong = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-    # A statement that took longer than statement_timeout will again.
-    return not is_wrong and getattr(cause, "pgcode", None) != QUERY_CANCELED
-
-
-def _close_broken_connection() -> None:
-    if not connection.in_atomic_block:
-        connection.close()
-
-
-def _stopping() -> EngineBusy:
-    return EngineBusy("the engine is stopping: try again in a moment")
-
-
-def _tell(done: Done) -> None:
-    """Answer the callers, then the news."""
-    for future, result in done.answers:
-        answer(future, result)
-    if done.news is not None:
-        # Robust: a listener that fails is logged, and must not undo what is committed.
-        batch_committed.send_robust(sender=Engine, batch=done.news)
+            self._on_duty.release()

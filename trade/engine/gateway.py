@@ -13,13 +13,17 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.utils import timezone
 
 from stocks.services.ticks import FeedTick
 from trade.engine.commands import ApplyTicks, Cancel, ExpireDayOrders, Halt, OrderState, Resume, TickReport
-from trade.engine.engine import Engine, EngineOptions, Placement
+from trade.engine.engine import Engine, EngineOptions
+from trade.engine.entry import Basket, ChangeRequest, Placement
 from trade.models import Order
+from trade.services.order_rules import NewOrder
 from trade.services.refusals import EngineBusy, OrderNotOpen, UnknownOrder
-from trade.services.reservation import NewOrder
+from trade.services.replacement import Change
+from trade.services.reservation import Reservation, preview_orders
 from users.exceptions import Refusal
 from users.fields import from_units
 
@@ -45,11 +49,42 @@ class MarketEngine(Engine):
     ) -> list[Order | Refusal]:
         """As `place_order` for many, each on its own, in the same sequence."""
         timeout_s = settings.ORDER_ANSWER_TIMEOUT_S if timeout_s is None else timeout_s
-        return [_outcome(placement, timeout_s) for placement in self.submit_orders(new_orders)]
+        placements = [Placement.of(new_order) for new_order in new_orders]
+        self.submit_entry(placements)
+        return [_outcome(placement, timeout_s) for placement in placements]
+
+    def place_basket(self, new_orders: Sequence[NewOrder]) -> list[Order]:
+        """Reserve all orders or none (BasketRefused, naming the first leg in the way), then match each."""
+        basket = Basket([Placement.of(new_order) for new_order in new_orders], Future())
+        self.submit_entry([basket])
+        self._answer(basket.future)
+        outcomes = [_outcome(placement, settings.ORDER_ANSWER_TIMEOUT_S) for placement in basket.placements]
+        return [outcome for outcome in outcomes if isinstance(outcome, Order)]
+
+    def preview_orders(self, new_orders: Sequence[NewOrder]) -> list[Reservation]:
+        """What placing would answer and hold, now. Changes nothing."""
+        return preview_orders(
+            new_orders=new_orders, collar=self.options.market_order_collar, now=timezone.now()
+        )
 
     def submit_order(self, new_order: NewOrder) -> "Future[Any]":
         """Queue one order and return at once. The future's result has an `order_id`; it raises Refusals."""
-        return self.submit_orders([new_order])[0].future
+        placement = Placement.of(new_order)
+        self.submit_entry([placement])
+        return placement.future
+
+    def replace_order(
+        self, order_id: UUID, user_id: int, *, price: int | None = None, quantity: int | None = None
+    ) -> Order:
+        """Give an open order a new price (units) or total quantity; the order as it then is.
+
+        UnknownOrder, OrderNotOpen, QuantityBelowTraded, InsufficientFunds, InsufficientShares,
+        MarketHalted, PostOnlyWouldTrade, and the refusals of the stock's rules. Refused, nothing changed.
+        """
+        request = ChangeRequest(Change(order_id.hex, user_id, price, quantity), Future())
+        self.submit_entry([request])
+        state = self._answer(request.future)
+        return _updated(Order.objects.get(pk=order_id), state)
 
     def cancel_order(self, order_id: UUID, user_id: int | None = None) -> Order:
         """Cancel one order (of that user, if given). UnknownOrder, OrderNotOpen."""
@@ -189,13 +224,24 @@ def _order(new_order: NewOrder, state: OrderState) -> Order:
         price=_decimal(new_order.price),
         lower_bound=_decimal(new_order.lower_bound),
         upper_bound=_decimal(new_order.upper_bound),
+        stop_price=_decimal(new_order.stop_price),
+        display_quantity=new_order.display_quantity,
+        post_only=new_order.post_only,
+        self_trade_prevention=new_order.self_trade_prevention,
+        expires_at=new_order.expires_at,
+        maker_fee_bps=state.maker_fee_bps,
+        taker_fee_bps=state.taker_fee_bps,
         limit_price=from_units(state.limit_price),
-        created_at=state.created_at,
+        created_at=state.created_at or state.updated_at,
     )
     return _updated(order, state)
 
 
 def _updated(order: Order, state: OrderState) -> Order:
+    order.quantity = state.quantity
+    if order.type in (Order.Type.LIMIT, Order.Type.STOP_LIMIT):
+        order.price = from_units(state.limit_price)
+    order.limit_price = from_units(state.limit_price)
     order.status = state.status
     order.reason = state.reason
     order.remaining_quantity = state.remaining_quantity

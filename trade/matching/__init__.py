@@ -10,13 +10,18 @@ from trade.matching.events import (
     Event,
     Expired,
     Halted,
+    Prevented,
+    Reduced,
     Rejected,
+    Replaced,
     Resumed,
     Ticked,
     Trade,
+    Triggered,
 )
-from trade.matching.market import Market, Quote
+from trade.matching.market import Market
 from trade.matching.orders import BUY, SELL, Order
+from trade.matching.places import Quote
 
 __all__ = [
     "BUY",
@@ -28,9 +33,13 @@ __all__ = [
     "Halted",
     "Market",
     "Order",
+    "Prevented",
     "Quote",
+    "Reduced",
     "Rejected",
+    "Replaced",
     "Resumed",
     "Ticked",
     "Trade",
+    "Triggered",
 ]

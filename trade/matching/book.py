@@ -20,7 +20,7 @@ SWEEP_SLACK = 32
 
 
 class Level:
-    """The orders at one price, earliest first, and their totals."""
+    """The orders at one price, earliest first, and what the book shows of them."""
 
     __slots__ = ("count", "price", "quantity", "queue")
 
@@ -37,63 +37,82 @@ class Level:
             queue.popleft()
         return queue[0]
 
+    def requeue_first(self, priority: int) -> None:
+        """Show the next slice of the iceberg at the front, at the end of the queue."""
+        order = self.queue.popleft()
+        order.show()
+        order.priority = priority
+        self.quantity += order.shown_quantity
+        self.queue.append(order)
+
     def sweep(self) -> None:
-        if len(self.queue) > 2 * self.count + SWEEP_SLACK:
-            self.queue = deque(order for order in self.queue if order.open_quantity)
+        """Drop the dead from the queue."""
+        self.queue = deque(order for order in self.queue if order.open_quantity)
 
 
 class BookSide:
     """The resting limit orders of one side."""
 
-    __slots__ = ("_keys", "_levels", "side")
+    __slots__ = ("keys", "levels_by_key", "side")
 
     def __init__(self, side: int) -> None:
         self.side = side
-        self._keys: list[int] = []
-        self._levels: dict[int, Level] = {}
+        # Ascending, the best last. These two are read by the matcher's loops and changed here only.
+        self.keys: list[int] = []
+        self.levels_by_key: dict[int, Level] = {}
 
     def best(self) -> Level | None:
         """The best level, or None when the side is empty."""
-        return self._levels[self._keys[-1]] if self._keys else None
+        return self.levels_by_key[self.keys[-1]] if self.keys else None
 
     def accepts(self, price: int) -> bool:
         """Whether the best order would trade at `price`."""
-        return bool(self._keys) and self._keys[-1] >= self.side * price
+        return bool(self.keys) and self.keys[-1] >= self.side * price
 
     def add(self, order: Order) -> None:
         """Put an open order at the end of the queue at its price."""
         key = self.side * order.limit_price
-        level = self._levels.get(key)
+        level = self.levels_by_key.get(key)
         if level is None:
-            level = self._levels[key] = Level(order.limit_price)
-            insort(self._keys, key)
+            level = self.levels_by_key[key] = Level(order.limit_price)
+            insort(self.keys, key)
+        order.ahead_quantity, order.ahead_orders = level.quantity, level.count
         level.queue.append(order)
-        level.quantity += order.open_quantity
+        level.quantity += order.shown_quantity if order.display_quantity else order.open_quantity
         level.count += 1
 
-    def reduce(self, order: Order, quantity: int, still_open: bool) -> None:
-        """Take `quantity` off the totals of the order's level; drop it when nobody is left there."""
+    def shrink(self, order: Order, quantity: int) -> None:
+        """Take `quantity`, no more shown, off the level of an order that stays."""
+        self.levels_by_key[self.side * order.limit_price].quantity -= quantity
+
+    def remove(self, order: Order, quantity: int) -> None:
+        """Take an order, of which `quantity` was shown, off its level, and the level when it was the last."""
         key = self.side * order.limit_price
-        level = self._levels[key]
-        level.quantity -= quantity
-        if still_open:
-            return
+        level = self.levels_by_key[key]
         level.count -= 1
         if level.count:
-            level.sweep()
+            level.quantity -= quantity
+            if len(level.queue) > 2 * level.count + SWEEP_SLACK:
+                level.sweep()
+            return
+        del self.levels_by_key[key]
+        if self.keys[-1] == key:
+            self.keys.pop()
         else:
-            self._drop(key)
+            del self.keys[bisect_left(self.keys, key)]
 
-    def _drop(self, key: int) -> None:
-        del self._levels[key]
-        if self._keys[-1] == key:
-            self._keys.pop()
+    def drop_first(self, level: Level, quantity: int) -> None:
+        """Take the first order, which just traded its last `quantity`, off the best level."""
+        level.count -= 1
+        if level.count:
+            level.queue.popleft()
+            level.quantity -= quantity
         else:
-            del self._keys[bisect_left(self._keys, key)]
+            del self.levels_by_key[self.keys.pop()]
 
     def levels(self) -> Iterator[Level]:
         """Best first."""
-        return (self._levels[key] for key in reversed(self._keys))
+        return (self.levels_by_key[key] for key in reversed(self.keys))
 
     def __iter__(self) -> Iterator[Order]:
         """Open orders, best price first, then earliest."""

@@ -12,6 +12,13 @@ class Entered(NamedTuple):
     order: Order
 
 
+class Triggered(NamedTuple):
+    """The last price reached the order's stop: it is a market or limit order from here on."""
+
+    sequence: int
+    order: Order
+
+
 class Trade(NamedTuple):
     """`quantity` shares changed hands at `price`. A side that is None is the outside market."""
 
@@ -24,8 +31,41 @@ class Trade(NamedTuple):
     tick_sequence: int | None
 
 
+class Prevented(NamedTuple):
+    """The taker met its own user's order: `quantity` shares did not trade. What became of both follows."""
+
+    sequence: int
+    taker: Order
+    maker: Order
+    quantity: int
+
+
+class Reduced(NamedTuple):
+    """`quantity` shares of an order that stays open will not trade any more."""
+
+    sequence: int
+    order: Order
+    quantity: int
+    reason: str
+
+
+class Replaced(NamedTuple):
+    """The order has a new price or total quantity. `kept_place` says whether it kept its place in the queue.
+
+    `order` is the order from here on; the reservation it had was for `old_open_quantity` shares at
+    `old_limit_price`.
+    """
+
+    sequence: int
+    order: Order
+    old_limit_price: int
+    old_quantity: int
+    old_open_quantity: int
+    kept_place: bool
+
+
 class Cancelled(NamedTuple):
-    """`quantity` shares of the order will not trade any more."""
+    """`quantity` shares of the order will not trade any more; it is over."""
 
     sequence: int
     order: Order
@@ -68,4 +108,17 @@ class Resumed(NamedTuple):
     sequence: int
 
 
-Event = Entered | Trade | Cancelled | Expired | Rejected | Ticked | Halted | Resumed
+Event = (
+    Entered
+    | Triggered
+    | Trade
+    | Prevented
+    | Reduced
+    | Replaced
+    | Cancelled
+    | Expired
+    | Rejected
+    | Ticked
+    | Halted
+    | Resumed
+)

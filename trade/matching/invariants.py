@@ -2,7 +2,7 @@
 
 from trade.matching.book import BookSide
 from trade.matching.market import Market
-from trade.matching.orders import BOUNDED, BUY, SELL, Order
+from trade.matching.orders import BOUNDED, BUY, LIMIT, SELL, Order
 
 
 def check(market: Market) -> None:
@@ -15,7 +15,9 @@ def check(market: Market) -> None:
         for order in market.bounded(side):
             check_order(order, market.sequence)
             assert order.kind == BOUNDED and order.side == side, f"{order} is in the wrong place"
+            assert not order.is_stopped, f"{order} waits in two places"
         resting += len(market.bounded(side))
+    resting += check_stops(market)
     assert resting == len(market.orders), f"{len(market.orders)} orders known, {resting} in their places"
 
 
@@ -41,22 +43,45 @@ def check_side(side: BookSide, sequence: int) -> int:
         orders = [order for order in level.queue if order.open_quantity]
         for order in orders:
             check_order(order, sequence)
-            assert order.side == side.side and order.limit_price == level.price, (
+            assert (order.kind, order.side, order.limit_price) == (LIMIT, side.side, level.price), (
                 f"{order} is in the wrong place"
             )
+            assert not order.is_stopped, f"{order} waits in two places"
+            check_slice(order)
         priorities = [order.priority for order in orders]
         assert priorities == sorted(priorities), f"queue at {level.price} is not by time"
         assert level.count == len(orders) > 0, (
             f"{level.count} orders counted at {level.price}, {len(orders)} there"
         )
-        assert level.quantity == sum(order.open_quantity for order in orders), f"wrong total at {level.price}"
+        assert level.quantity == sum(order.visible_quantity for order in orders), (
+            f"wrong total at {level.price}"
+        )
         count += len(orders)
     return count
 
 
+def check_slice(order: Order) -> None:
+    if order.display_quantity:
+        most = min(order.display_quantity, order.open_quantity)
+        assert 0 < order.shown_quantity <= most, f"{order} shows {order.shown_quantity}, at most {most}"
+
+
+def check_stops(market: Market) -> int:
+    """The number of stops that wait."""
+    waiting = list(market.stops)
+    for order in waiting:
+        check_order(order, market.sequence)
+        assert order.stop_price > 0 and order.kind != BOUNDED, f"{order} has no stop to wait for"
+        reached = market.last_price is not None and order.is_reached_by(market.last_price)
+        assert market.halted or not reached, f"the stop of {order} is reached, and it waits"
+    assert len(waiting) == len(market.stops), f"{len(market.stops)} stops counted, {len(waiting)} there"
+    return len(waiting)
+
+
 def check_order(order: Order, sequence: int) -> None:
     assert order.open_quantity > 0 and order.traded_quantity >= 0, f"{order} is in the book with nothing open"
-    assert order.open_quantity + order.traded_quantity == order.quantity, (
+    # Less than its quantity is left when a trade with its own user was prevented at the cost of both.
+    assert order.open_quantity + order.traded_quantity <= order.quantity, (
         f"quantities of {order} do not add up"
     )
     assert 0 < order.priority <= order.sequence <= sequence, f"{order} is from the future"

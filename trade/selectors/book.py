@@ -4,8 +4,8 @@ Levels, quote and sequence come out of ONE statement, so they belong together: a
 snapshot of the database, on PostgreSQL (whatever the isolation level) as on SQLite. Two statements could
 have a commit between them, and a client that resumes from the sequence would miss it or apply it twice.
 
-What is in the book: limit orders that have entered and are not finished. PENDING orders have not entered;
-bounded orders wait for the feed and are shown to nobody.
+What is in the book: limit orders that have entered and are not finished, an iceberg with the slice that it
+shows. PENDING orders have not entered; stops and bounded orders wait and are shown to nobody.
 """
 
 from dataclasses import dataclass
@@ -44,10 +44,12 @@ class OrderBook:
 # levels are read in the order of the index, and only as many as asked for.
 _LEVELS = """
 SELECT * FROM (
-    SELECT '{side}', limit_price, CAST(SUM(remaining_quantity) AS BIGINT), COUNT(*), 0
+    SELECT '{side}', limit_price,
+        CAST(SUM(CASE WHEN shown_quantity > 0 THEN shown_quantity ELSE remaining_quantity END) AS BIGINT),
+        COUNT(*), 0
     FROM trade_order
     WHERE stock_id = %s AND side = '{side}' AND remaining_quantity > 0
-        AND type = 'limit' AND status <> 'PENDING'
+        AND type IN ('limit', 'stop_limit') AND status <> 'PENDING' AND NOT is_stopped
     GROUP BY limit_price ORDER BY limit_price {direction} LIMIT %s
 ) AS {side}_levels
 """

@@ -4,12 +4,18 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from trade.matching import BUY, SELL, Order
-from trade.matching.orders import BOUNDED
+from trade.matching.orders import BOUNDED, LIMIT, MARKET
+from trade.money import hold_of
 from users.rows import Row, fetch_rows, marks, read_uuid, stored_time
+
+# A stop is a market order, and a stop-limit a limit order, that waits for its stop first.
+MATCHED_KINDS: dict[str, str] = {"stop": MARKET, "stop_limit": LIMIT}
 
 _COLUMNS = (
     "order_id, user_id, side, type, limit_price, quantity, time_in_force, lower_bound, upper_bound, "
-    "remaining_quantity, traded_quantity, traded_value, priority, sequence, status, reason"
+    "stop_price, post_only, display_quantity, self_trade_prevention, maker_fee_bps, taker_fee_bps, "
+    "remaining_quantity, traded_quantity, traded_value, is_stopped, shown_quantity, priority, sequence, "
+    "status, reason"
 )
 
 
@@ -26,7 +32,7 @@ def orders_changed_since(stock_id: str, sequence: int) -> list[Order]:
 
 
 def pending_orders(*, created_before: datetime, limit: int) -> list[tuple[str, str]]:
-    """(stock_id, order_id) of orders that have waited for their match since before that time, oldest first."""
+    """(stock_id, order_id) of orders that wait for their match since before that time, oldest first."""
     rows = fetch_rows(
         "SELECT stock_id, order_id FROM trade_order WHERE status = 'PENDING' AND created_at < %s "
         "ORDER BY created_at, order_id LIMIT %s",
@@ -45,6 +51,47 @@ def open_day_order_ids(stock_id: str) -> list[str]:
     return [read_uuid(order_id) for (order_id,) in rows]
 
 
+def stocks_with_due_orders(now: datetime) -> list[str]:
+    """The stocks that have open orders whose time is over."""
+    rows = fetch_rows(
+        "SELECT DISTINCT stock_id FROM trade_order WHERE remaining_quantity > 0 AND expires_at IS NOT NULL "
+        "AND expires_at <= %s AND status <> 'PENDING'",
+        [stored_time(now)],
+    )
+    return [stock_id for (stock_id,) in rows]
+
+
+def due_order_ids(stock_id: str, now: datetime) -> list[str]:
+    """Those orders of one stock."""
+    rows = fetch_rows(
+        "SELECT order_id FROM trade_order WHERE remaining_quantity > 0 AND expires_at IS NOT NULL "
+        "AND expires_at <= %s AND stock_id = %s AND status <> 'PENDING' ORDER BY expires_at, priority",
+        [stored_time(now), stock_id],
+    )
+    return [read_uuid(order_id) for (order_id,) in rows]
+
+
+def stocks_with_pending_changes(*, created_before: datetime) -> list[str]:
+    """The stocks where a change of an order was paid for and never came to the match."""
+    rows = fetch_rows(
+        "SELECT DISTINCT o.stock_id FROM trade_pendingchange c JOIN trade_order o USING (order_id) "
+        "WHERE c.created_at < %s",
+        [stored_time(created_before)],
+    )
+    return [stock_id for (stock_id,) in rows]
+
+
+def pending_changes(stock_id: str, *, created_before: datetime) -> list[tuple[str, str, int]]:
+    """(change id, order id, extra hold) of those changes of one stock."""
+    rows = fetch_rows(
+        "SELECT c.change_id, c.order_id, c.extra_hold FROM trade_pendingchange c "
+        "JOIN trade_order o USING (order_id) WHERE c.created_at < %s AND o.stock_id = %s "
+        "ORDER BY c.change_id",
+        [stored_time(created_before), stock_id],
+    )
+    return [(read_uuid(change_id), read_uuid(order_id), amount) for change_id, order_id, amount in rows]
+
+
 def orders_by_id(order_ids: Sequence[str]) -> dict[str, Order]:
     """Stored orders, whatever their status."""
     if not order_ids:
@@ -60,21 +107,37 @@ def _read(where: str, parameters: Iterable[object]) -> list[Order]:
 
 
 def _order(row: Row) -> Order:
-    (order_id, user_id, side, kind, limit_price, quantity, time_in_force, lower, upper, *state) = row
+    (order_id, user_id, side, kind, limit_price, quantity, time_in_force, lower, upper, *rest) = row
+    stop_price, post_only, display_quantity, self_trade, maker_fee_bps, taker_fee_bps, *state = rest
     order = Order(
         read_uuid(order_id),
         user_id,
         BUY if side == "buy" else SELL,
-        kind,
+        MATCHED_KINDS.get(kind, kind),  # type: ignore[arg-type]
         limit_price,
         quantity,
         time_in_force,
         (lower if side == "buy" else upper) if kind == BOUNDED else 0,
+        stop_price=stop_price or 0,
+        post_only=bool(post_only),
+        display_quantity=display_quantity or 0,
+        self_trade=self_trade,
     )
-    order.open_quantity, order.traded_quantity, order.traded_value, priority, sequence, status, reason = state
+    order.maker_fee_bps, order.taker_fee_bps = maker_fee_bps, taker_fee_bps
+    order.open_quantity, order.traded_quantity, order.traded_value, stopped, shown, *place = state
+    order.is_stopped, order.shown_quantity = bool(stopped), shown
+    priority, sequence, status, reason = place
     order.priority = priority or 0
     order.sequence = order.stored_sequence = sequence
     if status in ("CANCELLED", "EXPIRED", "REJECTED"):
         order.outcome = status
         order.reason = reason
+    order.held = hold_of_order(order)
     return order
+
+
+def hold_of_order(order: Order) -> int:
+    """What the books hold for what is open of the order: units of cash for a buy, shares for a sell."""
+    side = "buy" if order.side == BUY else "sell"
+    fee_bps = max(order.maker_fee_bps, order.taker_fee_bps)
+    return hold_of(side, order.open_quantity, order.limit_price, fee_bps)

@@ -85,3 +85,39 @@ class EngineBusy(Refusal):
 
     code = "busy"
     status = 503
+
+
+class QuantityOutOfRange(Refusal):
+    """The stock takes orders between two quantities."""
+
+    code = "quantity_out_of_range"
+    field = "quantity"
+
+
+class NotionalOutOfRange(Refusal):
+    """The stock takes orders between two values."""
+
+    code = "notional_out_of_range"
+    field = "quantity"
+
+
+class PriceOutsideCollar(Refusal):
+    """The limit is too far from the last price."""
+
+    code = "price_outside_collar"
+    field = "price"
+
+
+class PostOnlyWouldTrade(Refusal):
+    """At its new price the post-only order would trade at once."""
+
+    code = "post_only_would_trade"
+    field = "price"
+
+
+class QuantityBelowTraded(Refusal):
+    """The new total is less than the order has traded."""
+
+    code = "quantity_below_traded"
+    status = 409
+    field = "quantity"

@@ -8,11 +8,10 @@ The account's lock also makes `client_order_id` safe: one user's orders are rese
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from math import ceil
 
 from django.db import transaction
 
@@ -20,37 +19,12 @@ from stocks.models import Stock
 from stocks.services.holdings import HoldingKey, LockedHolding, lock_holdings, write_holdings
 from stocks.services.ticks import UnknownStock
 from trade.models import Order
-from trade.services.refusals import (
-    BoundsCrossed,
-    DuplicateClientOrderId,
-    InvalidOrder,
-    MarketHalted,
-    NoReferencePrice,
-    OrderTooLarge,
-    PriceOffIncrement,
-    QuantityOffLot,
-    UnknownUser,
-)
+from trade.money import hold_of
+from trade.services.order_rules import NewOrder, StockRules, check_order
+from trade.services.refusals import DuplicateClientOrderId, UnknownUser
 from users.exceptions import Refusal
-from users.fields import MAX_MONEY_UNITS, MAX_PRICE_UNITS, MAX_QUANTITY, from_units
-from users.rows import Row, fetch_rows, insert_rows, marks, read_uuid
+from users.rows import Row, fetch_rows, insert_rows, marks, read_time, read_uuid
 from users.services.cash import LockedAccount, lock_accounts, write_accounts
-
-
-@dataclass(frozen=True, slots=True)
-class NewOrder:
-    """What a user asks for. Prices in units, quantity in whole shares; words as in `trade.models.Order`."""
-
-    user_id: int
-    stock_id: str
-    side: str
-    type: str
-    quantity: int
-    time_in_force: str = "gtc"
-    price: int | None = None
-    lower_bound: int | None = None
-    upper_bound: int | None = None
-    client_order_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +34,15 @@ class Reserved:
     order_id: str
     new_order: NewOrder
     limit_price: int
+    maker_fee_bps: int
+    taker_fee_bps: int
     created_at: datetime
+
+    @property
+    def hold(self) -> int:
+        """What is held for it: units of cash for a buy, shares for a sell."""
+        fee_bps = max(self.maker_fee_bps, self.taker_fee_bps)
+        return hold_of(self.new_order.side, self.new_order.quantity, self.limit_price, fee_bps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +54,6 @@ class Repeated:
     """
 
     order_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class StockRules:
-    """What a stock asks of an order. Prices in units."""
-
-    price_increment: int
-    lot_size: int
-    is_halted: bool
-    last_price: int | None
 
 
 Reservation = Reserved | Repeated | Refusal
@@ -96,12 +68,7 @@ def new_order_id(now: datetime) -> str:
 
 
 def reserve_orders(
-    *,
-    new_orders: Sequence[NewOrder],
-    order_ids: Sequence[str],
-    collar: Decimal,
-    now: datetime,
-    is_retry: bool = False,
+    *, orders: Sequence[tuple[str, NewOrder]], collar: Decimal, now: datetime, is_retry: bool = False
 ) -> list[Reservation]:
     """Reserve each order under its id: what became of each, in the same sequence.
 
@@ -109,15 +76,29 @@ def reserve_orders(
     earlier call may have been committed without an answer: an order that is stored is then `Repeated`.
     """
     with transaction.atomic():
-        desk = _Desk.open(new_orders, collar)
-        # Not before the locks: the lost transaction may still be at it, and holds them until it ends.
-        stored = _stored_order_ids(order_ids) if is_retry else set()
-        results = [
-            Repeated(order_id) if order_id in stored else desk.reserve(order_id, new_order, now)
-            for order_id, new_order in zip(order_ids, new_orders, strict=True)
-        ]
-        desk.write(now)
+        desk = _Desk.open([new_order for _, new_order in orders], collar, now)
+        results = desk.reserve_all(orders, is_retry)
+        desk.write()
     return results
+
+
+def reserve_basket(
+    *, orders: Sequence[tuple[str, NewOrder]], collar: Decimal, now: datetime, is_retry: bool = False
+) -> list[Reservation]:
+    """Reserve all orders, or none: then every result that is not a Refusal is meaningless."""
+    with transaction.atomic():
+        desk = _Desk.open([new_order for _, new_order in orders], collar, now)
+        results = desk.reserve_all(orders, is_retry)
+        if not any(isinstance(result, Refusal) for result in results):
+            desk.write()
+    return results
+
+
+def preview_orders(*, new_orders: Sequence[NewOrder], collar: Decimal, now: datetime) -> list[Reservation]:
+    """What `reserve_orders` would answer. Nothing is stored or held."""
+    with transaction.atomic():
+        desk = _Desk.open(new_orders, collar, now)
+        return [desk.reserve(new_order_id(now), new_order) for new_order in new_orders]
 
 
 def _stored_order_ids(order_ids: Iterable[str]) -> set[str]:
@@ -137,18 +118,20 @@ class _Desk:
         holdings: dict[HoldingKey, LockedHolding],
         taken: dict[tuple[int, str], Row],
         collar: Decimal,
+        now: datetime,
     ) -> None:
         self._rules = rules
         self._accounts = accounts
         self._holdings = holdings
         self._taken = taken
         self._collar = collar
+        self._now = now
         self._rows: list[Row] = []
         self._changed_accounts: dict[int, LockedAccount] = {}
         self._changed_holdings: dict[HoldingKey, LockedHolding] = {}
 
     @classmethod
-    def open(cls, new_orders: Sequence[NewOrder], collar: Decimal) -> "_Desk":
+    def open(cls, new_orders: Sequence[NewOrder], collar: Decimal, now: datetime) -> "_Desk":
         accounts = lock_accounts(new_order.user_id for new_order in new_orders)
         return cls(
             accounts=accounts,
@@ -157,26 +140,40 @@ class _Desk:
                 for new_order in new_orders
                 if new_order.side == "sell"
             ),
-            rules=_read_rules({new_order.stock_id for new_order in new_orders}),
+            rules=read_rules({new_order.stock_id for new_order in new_orders}),
             taken=_read_taken(new_orders),
             collar=collar,
+            now=now,
         )
 
-    def reserve(self, order_id: str, new_order: NewOrder, now: datetime) -> Reservation:
+    def reserve_all(self, orders: Sequence[tuple[str, NewOrder]], is_retry: bool) -> list[Reservation]:
+        # Not before the locks: a lost transaction may still be at it, and holds them until it ends.
+        stored = _stored_order_ids(order_id for order_id, _ in orders) if is_retry else set()
+        return [
+            Repeated(order_id) if order_id in stored else self.reserve(order_id, new_order)
+            for order_id, new_order in orders
+        ]
+
+    def reserve(self, order_id: str, new_order: NewOrder) -> Reservation:
         try:
             if (repeated := self._repeated(new_order)) is not None:
                 return repeated
-            limit_price = self._checked_limit_price(new_order)
-            self._hold(new_order, limit_price)
+            rules = self._rules.get(new_order.stock_id)
+            if rules is None:
+                raise UnknownStock(f"there is no stock {new_order.stock_id}")
+            limit_price = check_order(new_order, rules, collar=self._collar, now=self._now)
+            reserved = Reserved(
+                order_id, new_order, limit_price, rules.maker_fee_bps, rules.taker_fee_bps, self._now
+            )
+            self._hold(reserved)
         except Refusal as refusal:
             return refusal
-        row = _order_row(order_id, new_order, limit_price, now)
-        self._rows.append(row)
+        self._rows.append(_order_row(reserved))
         if new_order.client_order_id is not None:
             self._taken[new_order.user_id, new_order.client_order_id] = (order_id, *_request(new_order))
-        return Reserved(order_id, new_order, limit_price, now)
+        return reserved
 
-    def write(self, now: datetime) -> None:
+    def write(self) -> None:
         insert_rows(Order, _ORDER_COLUMNS, self._rows)
         write_accounts(self._changed_accounts.values())
         write_holdings(self._changed_holdings.values())
@@ -191,88 +188,32 @@ class _Desk:
             raise DuplicateClientOrderId("another order has this client_order_id")
         return Repeated(stored[0])
 
-    def _checked_limit_price(self, new_order: NewOrder) -> int:
-        rules = self._rules.get(new_order.stock_id)
-        if rules is None:
-            raise UnknownStock(f"there is no stock {new_order.stock_id}")
-        if rules.is_halted:
-            raise MarketHalted(f"{new_order.stock_id} is halted: it takes cancels only")
-        check_quantity(new_order, rules)
-        limit_price = limit_price_of(new_order, rules, self._collar)
-        if limit_price * new_order.quantity > MAX_MONEY_UNITS:
-            raise OrderTooLarge(f"price x quantity may be at most {from_units(MAX_MONEY_UNITS)}")
-        return limit_price
-
-    def _hold(self, new_order: NewOrder, limit_price: int) -> None:
+    def _hold(self, reserved: Reserved) -> None:
+        new_order, amount = reserved.new_order, reserved.hold
         account = self._accounts.get(new_order.user_id)
         if account is None:
             raise UnknownUser("there is no such user")
         if new_order.side == "buy":
-            account.hold(limit_price * new_order.quantity)
+            account.hold(amount)
             self._changed_accounts[new_order.user_id] = account
             return
         key = (new_order.user_id, new_order.stock_id)
         holding = self._holdings.get(key, LockedHolding(0, 0, 0, 0))
-        holding.hold(new_order.quantity)
+        holding.hold(amount)
         self._changed_holdings[key] = holding
 
 
-def check_quantity(new_order: NewOrder, rules: StockRules) -> None:
-    """Whole lots, at least one, at most MAX_QUANTITY shares."""
-    if not 0 < new_order.quantity <= MAX_QUANTITY:
-        raise QuantityOffLot(f"a quantity is from 1 to {MAX_QUANTITY}")
-    if new_order.quantity % rules.lot_size:
-        raise QuantityOffLot(f"a quantity is a whole number of lots of {rules.lot_size}")
-
-
-def limit_price_of(new_order: NewOrder, rules: StockRules, collar: Decimal) -> int:
-    """The worst price, in units, at which the order may trade."""
-    if new_order.type == Order.Type.MARKET:
-        return market_limit_price(new_order.side, rules, collar)
-    if new_order.type == Order.Type.BOUNDED:
-        lower = check_price("lower_bound", new_order.lower_bound, rules)
-        upper = check_price("upper_bound", new_order.upper_bound, rules)
-        if lower > upper:
-            raise BoundsCrossed("the lower bound may not be above the upper bound")
-        return upper if new_order.side == "buy" else lower
-    return check_price("price", new_order.price, rules)
-
-
-def check_price(field: str, price: int | None, rules: StockRules) -> int:
-    """The price itself, when it is one that the stock takes."""
-    if price is None:
-        raise InvalidOrder("this field is required", field=field)
-    if not 0 < price <= MAX_PRICE_UNITS:
-        raise InvalidOrder(f"a price is above 0 and at most {from_units(MAX_PRICE_UNITS)}", field=field)
-    if price % rules.price_increment:
-        raise PriceOffIncrement(
-            f"a price is a whole number of increments of {from_units(rules.price_increment).normalize():f}",
-            field=field,
-        )
-    return price
-
-
-def market_limit_price(side: str, rules: StockRules, collar: Decimal) -> int:
-    """The edge of the collar around the last price, on an increment inside it."""
-    if rules.last_price is None:
-        raise NoReferencePrice("a market order needs a last price: use a limit order")
-    increment = rules.price_increment
-    if side == "buy":
-        edge = int(rules.last_price * (1 + collar)) // increment * increment
-        return min(max(edge, increment), MAX_PRICE_UNITS)
-    edge = -(-ceil(rules.last_price * (1 - collar)) // increment) * increment
-    return max(edge, increment)
-
-
-def _read_rules(stock_ids: set[str]) -> dict[str, StockRules]:
+def read_rules(stock_ids: Collection[str]) -> dict[str, StockRules]:
+    """The rules of these stocks; unknown ones are left out."""
     rows = fetch_rows(
-        "SELECT stock_id, price_increment, lot_size, status, last_price FROM stocks_stock "
+        "SELECT stock_id, price_increment, lot_size, status, last_price, min_quantity, max_quantity, "
+        "min_notional, max_notional, price_collar_bps, maker_fee_bps, taker_fee_bps FROM stocks_stock "
         f"WHERE stock_id IN ({marks(len(stock_ids))})",
         sorted(stock_ids),
     )
     return {
-        stock_id: StockRules(increment, lot_size, status == Stock.Status.HALTED, last_price)
-        for stock_id, increment, lot_size, status, last_price in rows
+        stock_id: StockRules(increment, lot_size, status == Stock.Status.HALTED, *rest)
+        for stock_id, increment, lot_size, status, *rest in rows
     }
 
 
@@ -285,6 +226,11 @@ _REQUEST_COLUMNS = (
     "price",
     "lower_bound",
     "upper_bound",
+    "stop_price",
+    "display_quantity",
+    "post_only",
+    "self_trade_prevention",
+    "expires_at",
 )
 
 
@@ -305,8 +251,8 @@ def _read_taken(new_orders: Sequence[NewOrder]) -> dict[tuple[int, str], Row]:
         [value for key in wanted for value in key],
     )
     return {
-        (user_id, client_order_id): (read_uuid(order_id), *request)
-        for user_id, client_order_id, order_id, *request in rows
+        (user_id, client_order_id): (read_uuid(order_id), *request, bool(post_only), mode, read_time(until))
+        for user_id, client_order_id, order_id, *request, post_only, mode, until in rows
     }
 
 
@@ -316,30 +262,39 @@ _ORDER_COLUMNS = (
     "user_id",
     *_REQUEST_COLUMNS,
     "limit_price",
+    "maker_fee_bps",
+    "taker_fee_bps",
     "status",
     "reason",
     "remaining_quantity",
     "traded_quantity",
     "traded_value",
+    "is_stopped",
+    "shown_quantity",
     "sequence",
     "created_at",
     "updated_at",
 )
 
 
-def _order_row(order_id: str, new_order: NewOrder, limit_price: int, now: datetime) -> Row:
+def _order_row(reserved: Reserved) -> Row:
+    new_order = reserved.new_order
     return (
-        order_id,
+        reserved.order_id,
         new_order.client_order_id,
         new_order.user_id,
         *_request(new_order),
-        limit_price,
+        reserved.limit_price,
+        reserved.maker_fee_bps,
+        reserved.taker_fee_bps,
         Order.Status.PENDING.value,
         "",
         new_order.quantity,
         0,
         0,
+        False,
         0,
-        now,
-        now,
+        0,
+        reserved.created_at,
+        reserved.created_at,
     )

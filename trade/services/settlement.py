@@ -6,26 +6,18 @@ the book in memory knows: a stale book can lose a batch, never write one.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from stocks.services.holdings import lock_holdings, write_holdings
 from trade import models
-from trade.matching import (
-    BUY,
-    Cancelled,
-    Entered,
-    Event,
-    Expired,
-    Halted,
-    Order,
-    Rejected,
-    Resumed,
-    Trade,
-)
+from trade.matching import BUY, Event, Halted, Order, Prevented, Resumed, Ticked, Trade
+from trade.money import fee_on
+from trade.selectors.resting import hold_of_order
+from trade.services.order_events import insert_order_events
 from users.models import LedgerEntry
-from users.rows import Row, insert_rows, insert_rows_returning, update_rows
+from users.rows import insert_rows_returning, update_rows
 from users.services.cash import CashMovement, book_movements, lock_accounts, write_accounts
 
 SIDE_WORDS = {BUY: "buy", -BUY: "sell"}
@@ -37,7 +29,7 @@ class StaleBook(Exception):
 
 @dataclass(slots=True)
 class Transfers:
-    """What a batch of events moves: cash, shares, and what is not reserved any more."""
+    """What a batch moves: cash and shares traded, and what is not held any more (negative: more is)."""
 
     cash: list[CashMovement] = field(default_factory=list)
     released_cash: dict[int, int] = field(default_factory=lambda: defaultdict(int))
@@ -52,14 +44,17 @@ class Transfers:
         return {user_id for user_id, _, _ in self.shares} | set(self.released_shares)
 
 
-def transfers_of(stock_id: str, events: Iterable[Event]) -> Transfers:
-    """What these events move. Pure."""
+def transfers_of(stock_id: str, events: Iterable[Event], orders: Iterable[Order]) -> Transfers:
+    """What the trades among `events` move, and what the changed `orders` hold less. Pure."""
     transfers = Transfers()
+    for order in orders:
+        released = order.held - hold_of_order(order)
+        if released:
+            by_user = transfers.released_cash if order.side == BUY else transfers.released_shares
+            by_user[order.user_id] += released
     for event in events:
         if isinstance(event, Trade):
             _transfer_trade(transfers, stock_id, event)
-        elif isinstance(event, Cancelled | Expired | Rejected):
-            _release(transfers, event.order, event.quantity)
     return transfers
 
 
@@ -71,20 +66,28 @@ def touched_orders(events: Iterable[Event]) -> dict[str, Order]:
             for order in (event.bid, event.ask):
                 if order is not None:
                     touched[order.order_id] = order
-        elif isinstance(event, Entered | Cancelled | Expired | Rejected):
+        elif not isinstance(event, Prevented | Ticked | Halted | Resumed):
             touched[event.order.order_id] = event.order
     return touched
 
 
-def settle(*, stock_id: str, events: Sequence[Event], now: datetime) -> list[int]:
+def settle(
+    *,
+    stock_id: str,
+    events: Sequence[Event],
+    orders: Collection[Order],
+    now: datetime,
+) -> list[int]:
     """Store all that `events` mean, the stock's own row and its ticks excepted.
+
+    `orders` are those whose holds may have changed: all that the events touch, and more.
 
     Returns the trade ids, in the order of the trades. StaleBook when an order's row is not as expected:
     the transaction must be rolled back and the book dropped.
     """
     _update_orders(touched_orders(events).values(), now)
-    _move(stock_id, transfers_of(stock_id, events), now)
-    _insert_order_events(stock_id, events, now)
+    _move(stock_id, transfers_of(stock_id, events, orders), now)
+    insert_order_events(stock_id, events, now)
     return _insert_trades(stock_id, [event for event in events if isinstance(event, Trade)], now)
 
 
@@ -102,21 +105,22 @@ def status_of(order: Order) -> str:
 def _transfer_trade(transfers: Transfers, stock_id: str, trade: Trade) -> None:
     value = trade.price * trade.quantity
     reference = f"{stock_id}:{trade.sequence}"
-    kind = LedgerEntry.Kind.TRADE.value
-    if (bid := trade.bid) is not None:
-        transfers.cash.append(CashMovement(bid.user_id, kind, -value, reference))
-        transfers.released_cash[bid.user_id] += bid.limit_price * trade.quantity
-        transfers.shares.append((bid.user_id, trade.quantity, value))
-    if (ask := trade.ask) is not None:
-        transfers.cash.append(CashMovement(ask.user_id, kind, value, reference))
-        transfers.shares.append((ask.user_id, -trade.quantity, value))
+    for order, sign in ((trade.bid, 1), (trade.ask, -1)):
+        if order is None:
+            continue
+        movement = CashMovement(order.user_id, LedgerEntry.Kind.TRADE.value, -sign * value, reference)
+        transfers.cash.append(movement)
+        if fee := fee_of(trade, order):
+            transfers.cash.append(CashMovement(order.user_id, LedgerEntry.Kind.FEE.value, -fee, reference))
+        transfers.shares.append((order.user_id, sign * trade.quantity, value))
 
 
-def _release(transfers: Transfers, order: Order, quantity: int) -> None:
-    if order.side == BUY:
-        transfers.released_cash[order.user_id] += order.limit_price * quantity
-    else:
-        transfers.released_shares[order.user_id] += quantity
+def fee_of(trade: Trade, order: Order | None) -> int:
+    """What the trade costs the owner of `order`, one of its two; nothing for the outside."""
+    if order is None:
+        return 0
+    is_taker = order.side == trade.taker_side
+    return fee_on(trade.price * trade.quantity, order.taker_fee_bps if is_taker else order.maker_fee_bps)
 
 
 def _move(stock_id: str, transfers: Transfers, now: datetime) -> None:
@@ -146,9 +150,13 @@ def _update_orders(orders: Iterable[Order], now: datetime) -> None:
             order.stored_sequence,
             status_of(order),
             order.reason,
+            order.quantity,
+            order.limit_price,
             order.open_quantity,
             order.traded_quantity,
             order.traded_value,
+            order.is_stopped,
+            order.shown_quantity if order.display_quantity else 0,
             order.priority or None,
             order.sequence,
             now,
@@ -158,9 +166,13 @@ def _update_orders(orders: Iterable[Order], now: datetime) -> None:
     columns = (
         "status",
         "reason",
+        "quantity",
+        "limit_price",
         "remaining_quantity",
         "traded_quantity",
         "traded_value",
+        "is_stopped",
+        "shown_quantity",
         "priority",
         "sequence",
         "updated_at",
@@ -169,36 +181,6 @@ def _update_orders(orders: Iterable[Order], now: datetime) -> None:
     if found != len(rows):
         raise StaleBook(f"{len(rows) - found} of {len(rows)} orders are not as the book knows them")
 
-
-def _insert_order_events(stock_id: str, events: Iterable[Event], now: datetime) -> None:
-    rows: list[Row] = []
-    for event in events:
-        kind = _EVENT_KINDS.get(type(event))
-        if kind is None:
-            continue
-        if isinstance(event, Entered):
-            rows.append((stock_id, event.sequence, kind, event.order.order_id, event.order.quantity, "", now))
-        elif isinstance(event, Cancelled | Expired | Rejected):
-            rows.append(
-                (stock_id, event.sequence, kind, event.order.order_id, event.quantity, event.reason, now)
-            )
-        else:
-            rows.append((stock_id, event.sequence, kind, None, None, "", now))
-    insert_rows(
-        models.OrderEvent,
-        ["stock_id", "sequence", "kind", "order_id", "quantity", "reason", "occurred_at"],
-        rows,
-    )
-
-
-_EVENT_KINDS: dict[type, str] = {
-    Entered: models.OrderEvent.Kind.ENTERED.value,
-    Cancelled: models.OrderEvent.Kind.CANCELLED.value,
-    Expired: models.OrderEvent.Kind.EXPIRED.value,
-    Rejected: models.OrderEvent.Kind.REJECTED.value,
-    Halted: models.OrderEvent.Kind.HALTED.value,
-    Resumed: models.OrderEvent.Kind.RESUMED.value,
-}
 
 _TRADE_COLUMNS = (
     "stock_id",
@@ -212,6 +194,8 @@ _TRADE_COLUMNS = (
     "taker_side",
     "source",
     "tick_sequence",
+    "buyer_fee",
+    "seller_fee",
     "executed_at",
     "settled_at",
 )
@@ -231,6 +215,8 @@ def _insert_trades(stock_id: str, trades: Sequence[Trade], now: datetime) -> lis
             SIDE_WORDS[trade.taker_side],
             source_of(trade),
             trade.tick_sequence,
+            fee_of(trade, trade.bid),
+            fee_of(trade, trade.ask),
             now,
             now,
         )

@@ -17,7 +17,8 @@ ORDER_FIELDS = {
     *("order_id", "client_order_id", "user_id", "stock_id", "side", "type", "time_in_force"),
     *("quantity", "price", "lower_bound", "upper_bound", "remaining_quantity", "traded_quantity"),
     *("average_traded_price", "reserved", "status", "reason", "is_active", "sequence"),
-    *("created_at", "updated_at"),
+    *("created_at", "updated_at", "stop_price", "display_quantity", "post_only"),
+    *("self_trade_prevention", "expires_at"),
 }
 
 

@@ -10,7 +10,7 @@ from stocks.models import Holding, ShareGrant, Stock
 from stocks.services.ticks import FeedTick
 from trade.engine import MarketEngine, TickReport, get_engine, reset_engine
 from trade.models import Order
-from trade.services.reservation import NewOrder
+from trade.services.order_rules import NewOrder
 from users.fields import to_units
 from users.models import CashAccount, LedgerEntry, User
 
@@ -56,7 +56,7 @@ class MarketTestCase(TestCase):
     def place(self, user: User, side: str, quantity: int, price: str | None = None, **words: Any) -> Order:
         words.setdefault("type", "limit" if price is not None else "market")
         words.setdefault("stock_id", "ACME")
-        for name in ("lower_bound", "upper_bound"):
+        for name in ("lower_bound", "upper_bound", "stop_price"):
             if words.get(name) is not None:
                 words[name] = units(words[name])
         new_order = NewOrder(

@@ -23,7 +23,7 @@ from stocks.services.ticks import FeedTick
 from trade.engine import MarketEngine
 from trade.engine.commands import Cancel
 from trade.models import Order
-from trade.services.reservation import NewOrder
+from trade.services.order_rules import NewOrder
 from trade.tests.base import make_trader, units
 from users.exceptions import Refusal
 from users.services import deposit, withdraw

@@ -91,7 +91,7 @@ class BadInput(MarketApiTestCase):
             {(error["code"], error["attr"]) for error in response.json()["errors"]},
             {("required", field) for field in ("stock_id", "side", "type", "quantity")},
         )
-        for field in ("user_id", "status", "reserved", "lower_bound", "display_quantity", "__proto__"):
+        for field in ("user_id", "status", "reserved", "lower_bound", "hidden_quantity", "__proto__"):
             response = self.post(self.bob, "orders/", {**LIMIT, field: 1})
             self.assert_refused(response, 400, "unknown_field", field)
 

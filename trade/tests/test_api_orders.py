@@ -33,6 +33,11 @@ class Placing(MarketApiTestCase):
                 "price": 12.5,
                 "lower_bound": None,
                 "upper_bound": None,
+                "stop_price": None,
+                "display_quantity": None,
+                "post_only": False,
+                "self_trade_prevention": "expire_taker",
+                "expires_at": None,
                 "remaining_quantity": 10,
                 "traded_quantity": 0,
                 "average_traded_price": None,
@@ -216,14 +221,6 @@ class Refusing(MarketApiTestCase):
             response = self.order(self.ann, "buy", 1, 1)
         self.assert_refused(response, 503, EngineBusy.code)
         self.assertIn("Retry-After", response)
-
-    def test_it_has_no_way_to_change_an_order_yet(self) -> None:
-        order = self.placed(self.ann, "buy", 1, 1)
-        for method in ("put", "patch"):
-            response = getattr(self.client_of(self.ann), method)(
-                f"/api/orders/{order['order_id']}/", {"price": 2}
-            )
-            self.assert_refused(response, 405, "method_not_allowed")
 
 
 class Looking(MarketApiTestCase):

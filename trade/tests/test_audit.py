@@ -16,7 +16,8 @@ from django.utils import timezone
 from stocks.models import Holding, Stock, Tick
 from trade.models import Order, Trade
 from trade.selectors.audit import CHECKS, Finding, audit_step_by_step, run_audit
-from trade.services.reservation import NewOrder, new_order_id, reserve_orders
+from trade.services.order_rules import NewOrder
+from trade.services.reservation import new_order_id, reserve_orders
 from trade.tests.base import NOON, MarketTestCase, make_trader, units
 
 # (the check that must see it, what is done). All of it satisfies the constraints of the tables.
@@ -32,6 +33,8 @@ CORRUPTIONS = [
     ),
     ("cash_trade_lines", "UPDATE users_ledgerentry SET reference = 'ACME:99' WHERE kind = 'trade'"),
     ("cash_trade_lines", "UPDATE users_ledgerentry SET kind = 'fee' WHERE kind = 'trade'"),
+    ("cash_fee_lines", "UPDATE trade_trade SET buyer_fee = buyer_fee + 1 WHERE buyer_fee > 0"),
+    ("cash_fee_lines", "DELETE FROM users_ledgerentry WHERE kind = 'fee'"),
     ("cash_conserved", f"UPDATE users_cashaccount SET balance = balance + 1 WHERE user_id = {ANN}"),
     ("cash_reserved", f"UPDATE users_cashaccount SET reserved = reserved - 1 WHERE user_id = {ANN}"),
     ("cash_reserved", "UPDATE users_cashaccount SET reserved = 0"),
@@ -118,6 +121,7 @@ class AuditTestCase(MarketTestCase):
     def trade_in_every_way(self) -> None:
         self.ann, self.bob = make_trader("ann", 10_000), make_trader("bob", 10_000, ACME=500)
         self.eve = make_trader("eve", 0, ACME=20)
+        Stock.objects.update(maker_fee_bps=10, taker_fee_bps=20)
         self._trade_on_the_feed()
         self._trade_in_the_book()
         self._halt()
@@ -167,7 +171,7 @@ class AuditTestCase(MarketTestCase):
         now = timezone.now()
         order_id = new_order_id(now)
         new_order = NewOrder(user.pk, "ACME", "buy", "limit", 3, price=units(7))  # type: ignore[attr-defined]
-        reserve_orders(new_orders=[new_order], order_ids=[order_id], collar=D("0.1"), now=now)
+        reserve_orders(orders=[(order_id, new_order)], collar=D("0.1"), now=now)
         return UUID(order_id)
 
 

@@ -14,9 +14,11 @@ from stocks.services.holdings import InsufficientShares
 from stocks.services.ticks import FeedTick, UnknownStock
 from trade.engine import get_engine, reset_engine
 from trade.engine.engine import ENTRY_LANE
+from trade.engine.entry import Placement
 from trade.models import Order, OrderEvent, Trade
 from trade.services import refusals
-from trade.services.reservation import NewOrder, new_order_id, reserve_orders
+from trade.services.order_rules import NewOrder
+from trade.services.reservation import new_order_id, reserve_orders
 from trade.signals import CommittedBatch, batch_committed
 from trade.tests.base import NOON, MarketTestCase, make_trader, units
 from users.models import LedgerEntry
@@ -314,7 +316,7 @@ class CatchingUp(MarketTestCase):
         long_ago = timezone.now() - timedelta(seconds=60)
         new_order = NewOrder(ann.pk, "ACME", "buy", "limit", 5, price=units(10))
         order_id = new_order_id(long_ago)
-        reserve_orders(new_orders=[new_order], order_ids=[order_id], collar=D("0.1"), now=long_ago)
+        reserve_orders(orders=[(order_id, new_order)], collar=D("0.1"), now=long_ago)
         for engine in (self.here, self.there):
             engine.sweep_orphans()
             while engine.step():
@@ -327,7 +329,7 @@ class CatchingUp(MarketTestCase):
         now = timezone.now()
         order_id = new_order_id(now)
         new_order = NewOrder(ann.pk, "ACME", "buy", "limit", 5, price=units(10))
-        reserve_orders(new_orders=[new_order], order_ids=[order_id], collar=D("0.1"), now=now)
+        reserve_orders(orders=[(order_id, new_order)], collar=D("0.1"), now=now)
         self.assertEqual(self.engine.cancel_order(UUID(order_id)).status, "CANCELLED")
         self.assertEqual(self.cash(ann), (D(1000), D(0)))
 
@@ -371,9 +373,9 @@ class Trouble(MarketTestCase):
             mock.patch("trade.engine.lanes.MAX_WAITING", 2),
             mock.patch.object(self.engine, "_work_inline"),
         ):
-            self.engine.submit_orders([buy, buy])
+            self.engine.submit_entry([Placement.of(buy), Placement.of(buy)])
             with self.assertRaises(refusals.EngineBusy):
-                self.engine.submit_orders([buy])
+                self.engine.submit_entry([Placement.of(buy)])
         self.assertEqual(self.engine.status()["waiting"], 2)
 
     def test_it_takes_back_an_order_that_nobody_took_in_time(self) -> None:
@@ -388,7 +390,7 @@ class Trouble(MarketTestCase):
     def test_it_reports_what_broke(self) -> None:
         ann = make_trader("ann", 1000)
         with (
-            mock.patch("trade.engine.engine.reserve_orders", side_effect=OperationalError("gone")),
+            mock.patch("trade.engine.entry.reserve_orders", side_effect=OperationalError("gone")),
             self.assertLogs("trade.engine", "ERROR"),
             self.assertRaises(OperationalError),
         ):

@@ -18,10 +18,12 @@ from django.utils import timezone
 from stocks.models import Stock, Tick
 from stocks.services.ticks import FeedTick
 from trade.engine import MarketEngine, get_engine, reset_engine
+from trade.engine.entry import Placement
 from trade.models import Order, OrderEvent
 from trade.selectors.audit import run_audit
+from trade.services.order_rules import NewOrder
 from trade.services.refusals import EngineBusy
-from trade.services.reservation import NewOrder, Repeated, new_order_id, reserve_orders
+from trade.services.reservation import Repeated, new_order_id, reserve_orders
 from trade.services.settlement import settle
 from trade.tests.base import NOON, MarketTestCase, make_trader, units
 from users.models import CashAccount, User
@@ -35,7 +37,7 @@ def reserve_only(user: User, now: datetime, **words: Any) -> str:
     """Store a buy as a process leaves it that dies between its two commits."""
     order_id = new_order_id(now)
     new_order = NewOrder(user.pk, "ACME", "buy", "limit", 5, price=units(10), **words)
-    reserve_orders(new_orders=[new_order], order_ids=[order_id], collar=D("0.1"), now=now)
+    reserve_orders(orders=[(order_id, new_order)], collar=D("0.1"), now=now)
     return order_id
 
 
@@ -47,7 +49,9 @@ class Poison(MarketTestCase):
         good = NewOrder(ann.pk, "ACME", "buy", "limit", 1, price=units(4))
         bad = NewOrder(ann.pk, "ACME", "buy", "limit", 1, price="4")  # type: ignore[arg-type]
         with mock.patch.object(self.engine, "_work_inline"):
-            futures = [placement.future for placement in self.engine.submit_orders([good, bad, good])]
+            placements = [Placement.of(new_order) for new_order in (good, bad, good)]
+            self.engine.submit_entry(placements)
+            futures = [placement.future for placement in placements]
         with self.assertLogs("trade.engine", "WARNING"):
             while self.engine.step():
                 pass
@@ -93,7 +97,7 @@ class Stopping(MarketTestCase):
 
     def test_it_does_not_call_orders_refused_that_broke_after_they_were_stored(self) -> None:
         ann = make_trader("ann", 1000)
-        broken = mock.patch("trade.engine.engine.run_batch", side_effect=RuntimeError("defect"))
+        broken = mock.patch("trade.engine.matching.run_batch", side_effect=RuntimeError("defect"))
         with broken, self.assertLogs("trade.engine", "ERROR"):
             order = self.place(ann, "buy", 1, "4")
         self.assertEqual((order.status, Order.objects.get().status), ("PENDING", "PENDING"))
@@ -110,7 +114,7 @@ class Sweeping(MarketTestCase):
         self.assertEqual((before, self.engine.status()["waiting"]), (1, 1))
         self.engine.step()
         self.assertEqual(future.result(0).status, "ACTIVE")
-        self.assertEqual(self.engine._entering, set())
+        self.assertEqual(self.engine._entry.entering, set())
 
     def test_it_queues_an_order_left_behind_once(self) -> None:
         reserve_only(make_trader("ann", 1000), timezone.now() - timedelta(seconds=60))
@@ -118,7 +122,7 @@ class Sweeping(MarketTestCase):
             self.engine.sweep_orphans()
         self.assertEqual(self.engine.status()["waiting"], 1)
         self.engine.step()
-        self.assertEqual((Order.objects.get().status, self.engine._entering), ("ACTIVE", set()))
+        self.assertEqual((Order.objects.get().status, self.engine._entry.entering), ("ACTIVE", set()))
 
 
 class FarBehind(MarketTestCase):
@@ -265,16 +269,14 @@ class UnfinishedCommits(TransactionTestCase):
         def try_again() -> None:
             try:
                 results.extend(
-                    reserve_orders(
-                        new_orders=[buy], order_ids=[order_id], collar=D("0.1"), now=now, is_retry=True
-                    )
+                    reserve_orders(orders=[(order_id, buy)], collar=D("0.1"), now=now, is_retry=True)
                 )
             finally:
                 connection.close()
 
         again = threading.Thread(target=try_again)
         with transaction.atomic():
-            reserve_orders(new_orders=[buy], order_ids=[order_id], collar=D("0.1"), now=now)
+            reserve_orders(orders=[(order_id, buy)], collar=D("0.1"), now=now)
             again.start()
             again.join(0.3)
             self.assertTrue(again.is_alive(), "it did not wait")
@@ -298,7 +300,7 @@ class HopelessErrors(TransactionTestCase):
         error.__cause__ = cause
         new_order = NewOrder(1, "ACME", "buy", "limit", 5, price=units(10))
         with (
-            mock.patch("trade.engine.engine.reserve_orders", side_effect=error) as reserve,
+            mock.patch("trade.engine.entry.reserve_orders", side_effect=error) as reserve,
             self.assertLogs("trade.engine", "ERROR"),
             self.assertRaises(OperationalError),
         ):
@@ -311,7 +313,7 @@ class HopelessErrors(TransactionTestCase):
         away = [OperationalError("connection refused")] * 3
         with (
             mock.patch(
-                "trade.engine.engine.reserve_orders", side_effect=[*away, mock.DEFAULT], wraps=reserve_orders
+                "trade.engine.entry.reserve_orders", side_effect=[*away, mock.DEFAULT], wraps=reserve_orders
             ),
             self.assertLogs("trade.engine", "WARNING") as logs,
         ):
@@ -320,7 +322,7 @@ class HopelessErrors(TransactionTestCase):
 
     def test_it_answers_when_it_stops_meanwhile(self) -> None:
         engine = get_engine()
-        away = mock.patch("trade.engine.engine.reserve_orders", side_effect=OperationalError("gone"))
+        away = mock.patch("trade.engine.entry.reserve_orders", side_effect=OperationalError("gone"))
         with away, self.assertLogs("trade.engine", "WARNING"):
             future = engine.submit_order(NewOrder(1, "ACME", "buy", "limit", 5, price=units(10)))
             time.sleep(0.1)

@@ -5,14 +5,19 @@ from decimal import Decimal as D
 from unittest import TestCase
 from uuid import UUID
 
+from trade.services.order_rules import StockRules, market_limit_price
 from trade.services.refusals import NoReferencePrice
-from trade.services.reservation import StockRules, market_limit_price, new_order_id
+from trade.services.reservation import new_order_id
 from trade.tests.base import NOON
 from users.fields import MAX_PRICE_UNITS
 
 
 def rules(last_price: int | None, increment: int = 1) -> StockRules:
     return StockRules(price_increment=increment, lot_size=1, is_halted=False, last_price=last_price)
+
+
+def collar_edge(side: str, rules: StockRules, collar: D) -> int:
+    return market_limit_price(side, rules.last_price, rules, collar)
 
 
 class Collar(TestCase):
@@ -25,22 +30,22 @@ class Collar(TestCase):
             ("sell", 100, 899_600),
         ]:
             with self.subTest(side=side, increment=increment):
-                self.assertEqual(market_limit_price(side, rules(999_500, increment), D("0.1")), expected)
+                self.assertEqual(collar_edge(side, rules(999_500, increment), D("0.1")), expected)
 
     def test_it_never_rounds_out_of_the_collar(self) -> None:
         for last_price in range(9_990, 10_011):
             for side, sign in (("buy", 1), ("sell", -1)):
-                edge = market_limit_price(side, rules(last_price), D("0.1"))
+                edge = collar_edge(side, rules(last_price), D("0.1"))
                 self.assertLessEqual(sign * edge, sign * last_price * (1 + sign * D("0.1")))
 
     def test_it_leaves_a_price_to_trade_at_however_small_or_large_the_last_one(self) -> None:
-        self.assertEqual(market_limit_price("sell", rules(1, 100), D("0.5")), 100)
-        self.assertEqual(market_limit_price("buy", rules(1, 100), D("0.5")), 100)
-        self.assertEqual(market_limit_price("buy", rules(MAX_PRICE_UNITS), D("0.5")), MAX_PRICE_UNITS)
+        self.assertEqual(collar_edge("sell", rules(1, 100), D("0.5")), 100)
+        self.assertEqual(collar_edge("buy", rules(1, 100), D("0.5")), 100)
+        self.assertEqual(collar_edge("buy", rules(MAX_PRICE_UNITS), D("0.5")), MAX_PRICE_UNITS)
 
     def test_it_needs_a_last_price(self) -> None:
         with self.assertRaises(NoReferencePrice):
-            market_limit_price("buy", rules(None), D("0.1"))
+            collar_edge("buy", rules(None), D("0.1"))
 
 
 class OrderIds(TestCase):

@@ -47,6 +47,30 @@ GROUP BY account_id, reference
 HAVING SUM(amount) <> 0 OR SUM(line) <> 0
 """
 
+_FEE_LINES = """
+SELECT account_id AS user_id, reference, SUM(amount) AS amount_missing, SUM(line) AS lines_missing
+FROM (
+    SELECT buyer_id AS account_id, stock_id || ':' || sequence AS reference, -buyer_fee AS amount, 1 AS line
+    FROM trade_trade WHERE buyer_fee <> 0
+    UNION ALL
+    SELECT seller_id, stock_id || ':' || sequence, -seller_fee, 1 FROM trade_trade WHERE seller_fee <> 0
+    UNION ALL
+    SELECT account_id, reference, -amount, -1 FROM users_ledgerentry WHERE kind = 'fee'
+) lines
+GROUP BY account_id, reference
+HAVING SUM(amount) <> 0 OR SUM(line) <> 0
+"""
+
+# As the order was reserved: with its higher fee, rounded down.
+_NEEDED = f"""
+SELECT user_id, 0 AS held, remaining_quantity * limit_price + remaining_quantity * limit_price
+    * CASE WHEN maker_fee_bps > taker_fee_bps THEN maker_fee_bps ELSE taker_fee_bps END / 10000 AS needed
+FROM trade_order WHERE side = 'buy' AND {OPEN}
+UNION ALL
+SELECT o.user_id, 0, c.extra_hold
+FROM trade_pendingchange c JOIN trade_order o ON o.order_id = c.order_id WHERE o.side = 'buy'
+"""
+
 _CONSERVED = """
 SELECT balances, paid_in, spent_outside FROM (
     SELECT
@@ -63,7 +87,7 @@ SELECT user_id, SUM(held) AS reserved, SUM(needed) AS needed_by_open_buys
 FROM (
     SELECT user_id, reserved AS held, 0 AS needed FROM users_cashaccount
     UNION ALL
-    SELECT user_id, 0, remaining_quantity * limit_price FROM trade_order WHERE side = 'buy' AND {OPEN}
+    {_NEEDED}
 ) parts
 GROUP BY user_id
 HAVING SUM(held) <> SUM(needed)
@@ -99,6 +123,13 @@ CASH_CHECKS = (
         _TRADE_LINES,
     ),
     Check(
+        "cash_fee_lines",
+        "each fee of a trade has its one ledger line, and no other line is a fee",
+        "users_ledgerentry WHERE kind = 'fee'",
+        "entries",
+        _FEE_LINES,
+    ),
+    Check(
         "cash_conserved",
         "all balances are what was paid in less what the outside market got",
         "users_cashaccount",
@@ -107,7 +138,7 @@ CASH_CHECKS = (
     ),
     Check(
         "cash_reserved",
-        "an account holds exactly what its user's open buys need",
+        "an account holds exactly what its user's open buys, and changes of them, need",
         f"trade_order WHERE side = 'buy' AND {OPEN}",
         "open buys",
         _RESERVED,

@@ -38,6 +38,9 @@ FROM (
     SELECT user_id, stock_id, reserved AS held, 0 AS needed FROM stocks_holding
     UNION ALL
     SELECT user_id, stock_id, 0, remaining_quantity FROM trade_order WHERE side = 'sell' AND {OPEN}
+    UNION ALL
+    SELECT o.user_id, o.stock_id, 0, c.extra_hold
+    FROM trade_pendingchange c JOIN trade_order o ON o.order_id = c.order_id WHERE o.side = 'sell'
 ) parts
 GROUP BY user_id, stock_id
 HAVING SUM(held) <> SUM(needed)

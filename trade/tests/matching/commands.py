@@ -10,7 +10,7 @@ BUY, SELL = 1, -1
 
 
 class Enter(NamedTuple):
-    """An order arrives. `limit_price` and `other_bound` mean what they mean to the core's Order."""
+    """An order arrives. The prices and the words mean what they mean to the core's Order."""
 
     order_id: str
     user_id: int
@@ -20,6 +20,18 @@ class Enter(NamedTuple):
     kind: str = "limit"
     time_in_force: str = "gtc"
     other_bound: int = 0
+    stop_price: int = 0
+    post_only: bool = False
+    display_quantity: int = 0
+    self_trade: str = "expire_taker"
+
+
+class Replace(NamedTuple):
+    """An order is given another price and another total, of which what it traded is part."""
+
+    order_id: str
+    limit_price: int
+    quantity: int
 
 
 class Cancel(NamedTuple):
@@ -59,4 +71,4 @@ class Resume(NamedTuple):
     pass
 
 
-Command = Enter | Cancel | TurnAway | Expire | Tick | LateTick | Halt | Resume
+Command = Enter | Replace | Cancel | TurnAway | Expire | Tick | LateTick | Halt | Resume

@@ -11,10 +11,14 @@ from trade.matching import (
     Halted,
     Market,
     Order,
+    Prevented,
+    Reduced,
     Rejected,
+    Replaced,
     Resumed,
     Ticked,
     Trade,
+    Triggered,
     invariants,
 )
 from trade.tests.matching.commands import (
@@ -24,13 +28,15 @@ from trade.tests.matching.commands import (
     Expire,
     Halt,
     LateTick,
+    Replace,
     Resume,
     Tick,
     TurnAway,
 )
-from trade.tests.matching.reference import Fact, Level, Quantities, ReferenceMarket
+from trade.tests.matching.reference import ReferenceMarket
+from trade.tests.matching.reference_orders import Fact, Level, Quantities
 
-WORDS = {Cancelled: "cancelled", Expired: "expired", Rejected: "rejected"}
+WORDS = {Cancelled: "cancelled", Expired: "expired", Rejected: "rejected", Reduced: "reduced"}
 OUTCOMES = {"cancelled": "CANCELLED", "expired": "EXPIRED", "rejected": "REJECTED"}
 WHOLE_BOOK = 1_000_000
 
@@ -46,10 +52,19 @@ class CoreMarket:
         return [as_fact(event) for event in self.apply(command)]
 
     def apply(self, command: Command) -> list[Event]:
+        events = self._apply(command)
+        for event in events:
+            if isinstance(event, Replaced):
+                self.all_orders[event.order.order_id] = event.order
+        return events
+
+    def _apply(self, command: Command) -> list[Event]:
         match command:
             case Enter():
                 order = self.all_orders[command.order_id] = new_order(command)
                 return self.market.enter(order)
+            case Replace(order_id, limit_price, quantity):
+                return self.market.replace(order_id, limit_price, quantity)
             case Cancel(order_id, reason):
                 return self.market.cancel(order_id, reason=reason)
             case TurnAway(terms, reason):
@@ -88,9 +103,24 @@ class CoreMarket:
     def open_orders(self) -> dict[str, Quantities]:
         return {order_id: self.quantities(order_id) for order_id in self.market.orders}
 
+    def places(self) -> dict[str, tuple[int, int, int, int | None]]:
+        return {
+            order_id: (
+                order.limit_price,
+                order.quantity,
+                order.priority,
+                None if order.is_stopped else order.visible_quantity,
+            )
+            for order_id, order in self.market.orders.items()
+        }
+
     def quantities(self, order_id: str) -> Quantities:
         order = self.all_orders[order_id]
         return order.open_quantity, order.traded_quantity, order.traded_value
+
+    def ahead_of(self, order_id: str) -> tuple[int | None, int | None]:
+        order = self.all_orders[order_id]
+        return order.ahead_quantity, order.ahead_orders
 
 
 AnyMarket = CoreMarket | ReferenceMarket
@@ -106,6 +136,10 @@ def new_order(terms: Enter) -> Order:
         terms.quantity,
         terms.time_in_force,
         terms.other_bound,
+        stop_price=terms.stop_price,
+        post_only=terms.post_only,
+        display_quantity=terms.display_quantity,
+        self_trade=terms.self_trade,
     )
 
 
@@ -116,10 +150,14 @@ def as_fact(event: Event) -> Fact:
             return ("entered", sequence, order.order_id)
         case Trade(sequence, price, quantity, bid, ask, taker_side, tick_sequence):
             return ("trade", sequence, price, quantity, _id(bid), _id(ask), taker_side, tick_sequence)
-        case Cancelled(sequence, order, quantity, reason):
-            return (WORDS[type(event)], sequence, order.order_id, quantity, reason)
-        case Expired(sequence, order, quantity, reason) | Rejected(sequence, order, quantity, reason):
-            return (WORDS[type(event)], sequence, order.order_id, quantity, reason)
+        case Triggered(sequence, order):
+            return ("triggered", sequence, order.order_id)
+        case Prevented(sequence, taker, maker, quantity):
+            return ("prevented", sequence, taker.order_id, maker.order_id, quantity)
+        case Replaced(sequence, order):
+            return ("replaced", sequence, order.order_id, order.limit_price, order.quantity, *event[2:])
+        case Cancelled() | Expired() | Rejected() | Reduced():
+            return (WORDS[type(event)], event.sequence, event.order.order_id, event.quantity, event.reason)
         case Ticked(sequence, price, availability, late):
             return ("ticked", sequence, price, availability, late)
         case Halted(sequence):
@@ -141,6 +179,7 @@ def state(market: AnyMarket) -> dict[str, Any]:
         "levels": market.levels(),
         "quote": market.quote_left(),
         "open orders": market.open_orders(),
+        "places": market.places(),
     }
 
 
@@ -173,6 +212,9 @@ def _step(core: CoreMarket, twin: ReferenceMarket, command: Command) -> str | No
         return f"the core says\n  {facts}\nthe twin\n  {expected}"
     for fact in facts:
         for order_id in orders_of(fact):
+            ahead = twin.ahead_of(order_id) if came_to_the_end(fact) else None
+            if ahead is not None and core.ahead_of(order_id) != ahead:
+                return f"{order_id} has {core.ahead_of(order_id)} ahead of it, for the twin {ahead}"
             if core.quantities(order_id) != twin.quantities(order_id):
                 return f"{order_id} is {core.quantities(order_id)}, for the twin {twin.quantities(order_id)}"
     seen, wanted = state(core), state(twin)
@@ -195,12 +237,19 @@ def _unstamped(core: CoreMarket, facts: list[Fact]) -> str | None:
     return None
 
 
+def came_to_the_end(fact: Fact) -> bool:
+    """Whether an order has arrived, with the last place of all."""
+    return fact[0] in ("entered", "triggered") or (fact[0] == "replaced" and not fact[-1])
+
+
 def orders_of(fact: Fact) -> list[str]:
     """The orders that a fact is about."""
     match fact:
         case ("trade", _, _, _, bid, ask, _, _):
             return [order_id for order_id in (bid, ask) if order_id is not None]
-        case (("entered" | "cancelled" | "expired" | "rejected"), _, order_id, *_):
+        case (("ticked" | "halted" | "resumed" | "prevented"), *_):
+            return []
+        case (_, _, order_id, *_):
             return [order_id]
     return []
 

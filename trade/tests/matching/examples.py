@@ -4,12 +4,15 @@ In the mirror buys are sells and a price of 101 is one of 99. A rule that holds 
 once.
 """
 
+from typing import Any
+
 from django.test import SimpleTestCase
 
 from trade.matching import Market
-from trade.tests.matching.commands import BUY, SELL, Command, Enter, Tick
+from trade.tests.matching.commands import BUY, SELL, Command, Enter, Replace, Tick
 from trade.tests.matching.comparison import AnyMarket, CoreMarket
-from trade.tests.matching.reference import Fact, Level, Quantities, ReferenceMarket
+from trade.tests.matching.reference import ReferenceMarket
+from trade.tests.matching.reference_orders import Fact, Level, Quantities
 
 ANNA, BEN, CARLA, DAVID = 1, 2, 3, 4
 OUTSIDE = None
@@ -28,17 +31,25 @@ class MarketExample(SimpleTestCase):
     def new_market(self) -> AnyMarket:
         return CoreMarket(Market())
 
-    def buy(
-        self, order_id: str, quantity: int, at: int, by: int, kind: str = "limit", time_in_force: str = "gtc"
-    ) -> list[Fill]:
+    def buy(self, order_id: str, quantity: int, at: int, by: int, **terms: Any) -> list[Fill]:
         side = SELL if self.mirrored else BUY
-        return self.run_command(Enter(order_id, by, side, self.flip(at), quantity, kind, time_in_force))
+        return self._enter(order_id, by, side, quantity, at, **terms)
 
-    def sell(
-        self, order_id: str, quantity: int, at: int, by: int, kind: str = "limit", time_in_force: str = "gtc"
-    ) -> list[Fill]:
+    def sell(self, order_id: str, quantity: int, at: int, by: int, **terms: Any) -> list[Fill]:
         side = BUY if self.mirrored else SELL
-        return self.run_command(Enter(order_id, by, side, self.flip(at), quantity, kind, time_in_force))
+        return self._enter(order_id, by, side, quantity, at, **terms)
+
+    def _enter(
+        self, order_id: str, by: int, side: int, quantity: int, at: int, *, stop: int = 0, **terms: Any
+    ) -> list[Fill]:
+        """`terms` are fields of `Enter`."""
+        stop_price = self.flip(stop) if stop else 0
+        return self.run_command(
+            Enter(order_id, by, side, self.flip(at), quantity, stop_price=stop_price, **terms)
+        )
+
+    def replace(self, order_id: str, quantity: int, at: int) -> list[Fill]:
+        return self.run_command(Replace(order_id, self.flip(at), quantity))
 
     def bounded_buy(self, order_id: str, quantity: int, lower: int, upper: int, by: int) -> list[Fill]:
         side, own, other = (SELL if self.mirrored else BUY), self.flip(upper), self.flip(lower)
@@ -65,6 +76,10 @@ class MarketExample(SimpleTestCase):
 
     def words(self) -> list[str]:
         return [fact[0] for fact in self.facts]
+
+    def story(self) -> list[tuple[Any, ...]]:
+        """What happened, without trades and sequences: the word, then whom and how much."""
+        return [(fact[0], *fact[2:]) for fact in self.facts if fact[0] != "trade"]
 
     def bids(self) -> list[Level]:
         return self._levels(0)

@@ -12,13 +12,15 @@ from unittest.mock import patch
 from django.test import SimpleTestCase
 
 from stocks.services.ticks import LockedStock
+from trade.engine import books
 from trade.engine.books import Books
 from trade.matching import Market, Order
 from trade.tests.matching import comparison
 from trade.tests.matching.generators import session
 
 STOCK_ID = "ACME"
-SESSIONS = 60
+SESSIONS = 66
+RESTORE_FILLS = Market.restore_fills
 
 
 class Store:
@@ -76,14 +78,14 @@ class TakingTurns:
 
     def __call__(self, core: comparison.CoreMarket) -> None:
         row = self.store.write(core)
-        books = self.rng.choice(self.processes)
+        process = self.rng.choice(self.processes)
         if self.rng.random() < self.chance_of_restart:
-            books.drop(STOCK_ID)
+            process.drop(STOCK_ID)
         with (
             patch("trade.engine.books.open_orders", self.store.open_orders),
             patch("trade.engine.books.orders_changed_since", self.store.orders_changed_since),
         ):
-            core.market = books.current(row)
+            core.market = process.current(row)
         core.all_orders.update(core.market.orders)
 
 
@@ -107,6 +109,32 @@ class CatchUpTest(SimpleTestCase):
         for forgotten in ("restore", "restore_fills", "forget", "restore_quote"):
             with self.subTest(forgotten=forgotten), patch.object(Market, forgotten, lambda *_: None):
                 self.assertTrue(any(parts(seed) for seed in range(SESSIONS // 3)))
+
+    def test_a_slice_that_is_not_caught_up_with_is_found_out(self) -> None:
+        for target, name, fault in (
+            (Market, "restore_fills", restore_fills_and_show),
+            (books, "_catch_up", restore_fills_only),
+        ):
+            with self.subTest(fault=fault.__name__), patch.object(target, name, fault):
+                self.assertTrue(any(parts(seed) for seed in range(SESSIONS)))
+
+
+def restore_fills_and_show(market: Market, order_id: str, stored: Order) -> None:
+    """Shows a whole slice of an iceberg of which a part is traded."""
+    stored = copy.copy(stored)
+    stored.show()
+    RESTORE_FILLS(market, order_id, stored)
+
+
+def restore_fills_only(market: Market, changed: list[Order]) -> None:
+    """Leaves orders where they are, whatever place they have been given."""
+    for stored in changed:
+        if not stored.open_quantity:
+            market.forget(stored.order_id)
+        elif stored.order_id in market.orders:
+            market.restore_fills(stored.order_id, stored)
+        else:
+            market.restore([stored])
 
 
 def parts(seed: int) -> bool:

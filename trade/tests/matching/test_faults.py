@@ -3,16 +3,20 @@
 The control is `test_twin`: the same sessions, without a fault, show no difference.
 """
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from unittest.mock import patch
 
 from django.test import SimpleTestCase
 
-from trade.matching import Market, Order
+from trade.matching import Market, Order, trading
+from trade.matching import market as matching_market
 from trade.matching.book import BookSide, Level
 from trade.matching.bounded import BoundedSide
-from trade.matching.events import Event
+from trade.matching.events import Event, Replaced, Trade
+from trade.matching.orders import EXPIRE_MAKER
+from trade.matching.stops import Stops
 from trade.tests.matching import comparison
 from trade.tests.matching.commands import Command
 from trade.tests.matching.generators import SHAPES, session
@@ -23,41 +27,55 @@ SESSIONS_TO_FIND_IT = 10 * len(SHAPES)
 class TakersPrice(Market):
     """Trades at the price of the order that came, not of the one that waited."""
 
-    def _trade(self, taker: Order, maker: Order, level: Level, makers: BookSide, events: list[Event]) -> None:
-        super()._trade(taker, maker, level, makers, events)
-        events[-1] = events[-1]._replace(price=taker.limit_price)  # type: ignore[call-arg]
+    def _trade_with_users(
+        self, taker: Order, makers: BookSide, worst_price: int, events: list[Event]
+    ) -> bool:
+        before = len(events)
+        goes_on = super()._trade_with_users(taker, makers, worst_price, events)
+        for number, event in enumerate(events[before:], start=before):
+            if isinstance(event, Trade):
+                events[number] = event._replace(price=taker.limit_price)
+        return goes_on
 
 
 class LostRemainder(Market):
     """Forgets what is left of an order that was partly filled on arrival."""
 
-    def _place_remainder(self, order: Order, events: list[Event]) -> None:
-        if not order.traded_quantity:
-            super()._place_remainder(order, events)
+    def _arrive(self, order: Order, events: list[Event]) -> None:
+        super()._arrive(order, events)
+        if order.traded_quantity and order.order_id in self.orders:
+            self._remove(order)
 
 
 class AvailabilityForEveryone(Market):
     """Hands a tick's whole availability to every order, as the original did."""
 
-    def _spend_outside(self, side: int, quantity: int) -> None:
-        pass
+    def _trade_with_outside(self, order: Order, taker_side: int, events: list[Event]) -> int:
+        quote = self.quote
+        quantity = super()._trade_with_outside(order, taker_side, events)
+        self._set_quote(quote)
+        return quantity
 
 
 class OutsideFirst(Market):
     """Lets the outside trade before users who ask the same price."""
 
-    def _trade_with_users(self, taker: Order, worst_price: int, events: list[Event]) -> bool:
-        first = worst_price != taker.limit_price or self._outside_price(taker) is not None
-        return super()._trade_with_users(taker, worst_price - taker.side if first else worst_price, events)
+    def _trade_with_users(
+        self, taker: Order, makers: BookSide, worst_price: int, events: list[Event]
+    ) -> bool:
+        first = worst_price != taker.limit_price or self._outside[taker.side] > 0
+        return super()._trade_with_users(taker, makers, worst_price - taker.side * first, events)
 
 
 class TradesWithHimself(Market):
     """Does not notice that it comes to its own user's order."""
 
-    def _trade_with_users(self, taker: Order, worst_price: int, events: list[Event]) -> bool:
+    def _trade_with_users(
+        self, taker: Order, makers: BookSide, worst_price: int, events: list[Event]
+    ) -> bool:
         user_id, taker.user_id = taker.user_id, 0
         try:
-            return super()._trade_with_users(taker, worst_price, events)
+            return super()._trade_with_users(taker, makers, worst_price, events)
         finally:
             taker.user_id = user_id
 
@@ -99,8 +117,128 @@ class HaltedMarketTrades(Market):
             self.halted = halted
 
 
+class TakesThoughPostOnly(Market):
+    """Lets post-only orders in that would trade."""
+
+    def would_trade(self, order: Order, limit_price: int) -> bool:
+        return False
+
+
+class KeepsPlaceWithMore(Market):
+    """An order that asks for more stays where it is."""
+
+    def _replace_at_the_end(self, order: Order, limit_price: int, quantity: int) -> list[Event]:
+        if limit_price != order.limit_price:
+            return super()._replace_at_the_end(order, limit_price, quantity)
+        (event,) = self._replace_in_place(order, quantity)
+        assert isinstance(event, Replaced)
+        return [event._replace(kept_place=False)]
+
+
+class LosesPlaceWithLess(Market):
+    """An order that asks for less goes to the end."""
+
+    def _replace_in_place(self, order: Order, quantity: int) -> list[Event]:
+        return self._replace_at_the_end(order, order.limit_price, quantity)
+
+
+class StopsGoWhileHalted(Market):
+    """Lets stops go though nothing may trade."""
+
+    def _trigger(self, events: list[Event]) -> None:
+        halted, self.halted = self.halted, False
+        super()._trigger(events)
+        self.halted = halted
+
+
+class StopsOnWrongSide(Market):
+    """On arrival, takes a stop below the market for one above it."""
+
+    def _is_reached(self, order: Order) -> bool:
+        return self.last_price is not None and order.side * self.last_price <= order.side * order.stop_price
+
+
+class DecrementsMakerOnly(Market):
+    """The taker keeps what it should lose, while more of it is open."""
+
+    def _lose(self, order: Order, quantity: int, events: list[Event]) -> None:
+        if quantity == order.open_quantity:
+            super()._lose(order, quantity, events)
+
+
+class DecrementsTakerOnly(Market):
+    """The maker keeps what it should lose, while more of it is open."""
+
+    def _lose_resting(self, maker: Order, quantity: int, events: list[Event]) -> None:
+        if quantity == maker.open_quantity:
+            super()._lose_resting(maker, quantity, events)
+
+
+class MakersMode(Market):
+    """Asks the order that waited what is to become of the two."""
+
+    def _prevent(self, taker: Order, maker: Order, events: list[Event]) -> bool:
+        mode, taker.self_trade = taker.self_trade, maker.self_trade
+        try:
+            return super()._prevent(taker, maker, events)
+        finally:
+            taker.self_trade = mode
+
+
+class PushyQueue(deque[Order]):
+    """Lets those that come later go first."""
+
+    def extend(self, orders: Iterable[Order]) -> None:
+        self.extendleft(reversed(list(orders)))
+
+
+def next_slice_in_front(level: Level, priority: int) -> None:
+    order = level.queue[0]
+    order.show()
+    order.priority = priority
+    level.quantity += order.shown_quantity
+
+
+def next_slice_by_first_time(level: Level, priority: int) -> None:
+    order = level.queue[0]
+    level.queue.rotate(-1)
+    order.show()
+    level.quantity += order.shown_quantity
+
+
+def stops_from_the_wrong_side(stops: Stops, last_price: int) -> list[Order]:
+    reached = [order for order in stops if order.side * last_price <= order.side * order.stop_price]
+    for order in reached:
+        stops.remove(order)
+    return sorted(reached, key=lambda order: order.priority)
+
+
+def stops_latest_first(stops: Stops, last_price: int) -> list[Order]:
+    reached = [order for order in stops if order.is_reached_by(last_price)]
+    for order in reached:
+        stops.remove(order)
+    return sorted(reached, key=lambda order: -order.priority)
+
+
+def count_what_is_shown(level: Level, taker: Order, wanted: int) -> tuple[int, bool]:
+    others = [maker for maker in level.queue if maker.open_quantity and maker.user_id != taker.user_id]
+    return sum(maker.visible_quantity for maker in others), False
+
+
+def count_what_is_hidden_behind(level: Level, taker: Order, wanted: int) -> tuple[int, bool]:
+    count = 0
+    for maker in level.queue:
+        if maker.open_quantity and maker.user_id == taker.user_id and taker.self_trade != EXPIRE_MAKER:
+            return count, True
+        count += maker.open_quantity if maker.user_id != taker.user_id else 0
+    return count, False
+
+
 def last_in_first_out(level: Level) -> Order:
-    return next(order for order in reversed(level.queue) if order.open_quantity)
+    last = next(order for order in reversed(level.queue) if order.open_quantity)
+    level.queue.remove(last)
+    level.queue.appendleft(last)
+    return last
 
 
 def sweep_one_too_many(level: Level) -> None:
@@ -138,6 +276,14 @@ class PlantedFaultsTest(SimpleTestCase):
             QuoteOutlivesHalt,
             SkippedSequence,
             HaltedMarketTrades,
+            TakesThoughPostOnly,
+            KeepsPlaceWithMore,
+            LosesPlaceWithLess,
+            StopsGoWhileHalted,
+            StopsOnWrongSide,
+            DecrementsMakerOnly,
+            DecrementsTakerOnly,
+            MakersMode,
         ):
             with self.subTest(fault=faulty.__name__):
                 self.assert_found(faulty)
@@ -149,6 +295,19 @@ class PlantedFaultsTest(SimpleTestCase):
             ("quiet where an order waits", planted(BoundedSide, "_remember_quiet", quiet_over_the_edge)),
             ("no rank by price", lambda: patch("trade.matching.bounded.rank", by_time_alone)),
             ("the other bound does not count", planted(Order, "accepts", accepts_its_own_bound_only)),
+        ):
+            with self.subTest(fault=name), plant():
+                self.assert_found(Market)
+
+    def test_every_fault_with_icebergs_and_stops_is_found(self) -> None:
+        for name, plant in (
+            ("the next slice in front", planted(Level, "requeue_first", next_slice_in_front)),
+            ("the next slice by its first time", planted(Level, "requeue_first", next_slice_by_first_time)),
+            ("fok counts what is shown", planted(trading, "_reachable_quantity", count_what_is_shown)),
+            ("fok is not killed", planted(trading, "_reachable_quantity", count_what_is_hidden_behind)),
+            ("stops go on the wrong side", planted(Stops, "take_reached", stops_from_the_wrong_side)),
+            ("stops go latest first", planted(Stops, "take_reached", stops_latest_first)),
+            ("stops jump the queue", planted(matching_market, "deque", PushyQueue)),
         ):
             with self.subTest(fault=name), plant():
                 self.assert_found(Market)

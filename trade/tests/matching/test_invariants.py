@@ -8,7 +8,8 @@ from trade.matching import BUY, SELL, Market, Order, Quote, invariants
 
 
 def sound_market() -> Market:
-    """Two bids at 99, an ask at 101, a bounded buy, and a quote of 100 of which 30 shares are gone."""
+    """Two bids at 99, an ask and an iceberg at 101, a bounded buy, a stop and a cancelled one, and a quote of
+    100 of which 30 shares are gone."""
     market = Market()
     market.tick(100, 50)
     market.enter(Order("taker", 1, BUY, "limit", 100, 30))
@@ -16,6 +17,10 @@ def sound_market() -> Market:
     market.enter(Order("bid-2", 2, BUY, "limit", 99, 10))
     market.enter(Order("ask", 3, SELL, "limit", 101, 10))
     market.enter(Order("bounded", 4, BUY, "bounded", 90, 10, other_bound=80))
+    market.enter(Order("iceberg", 5, SELL, "limit", 101, 20, display_quantity=5))
+    market.enter(Order("stop", 6, BUY, "limit", 120, 10, stop_price=110))
+    market.enter(Order("gone", 6, BUY, "limit", 120, 10, stop_price=110))
+    market.cancel("gone")
     return market
 
 
@@ -27,8 +32,58 @@ def empty_an_order_in_its_level(market: Market) -> None:
     market.orders["bid-1"].open_quantity = 0
 
 
-def change_a_quantity(market: Market) -> None:
+def lose_a_share(market: Market) -> None:
     market.orders["bid-1"].open_quantity -= 1
+
+
+def trade_more_than_it_has(market: Market) -> None:
+    market.orders["bid-1"].traded_quantity += 1
+
+
+def show_more_than_a_slice(market: Market) -> None:
+    market.orders["iceberg"].shown_quantity = 6
+
+
+def show_nothing(market: Market) -> None:
+    market.orders["iceberg"].shown_quantity = 0
+
+
+def show_what_is_hidden(market: Market) -> None:
+    level = market.side(SELL).best()
+    assert level is not None
+    level.quantity += 15
+
+
+def use_a_share_of_a_slice_unseen(market: Market) -> None:
+    market.orders["iceberg"].shown_quantity = 4
+
+
+def miss_a_stop(market: Market) -> None:
+    market.last_price = 110
+
+
+def forget_a_stop(market: Market) -> None:
+    del market.orders["stop"]
+
+
+def count_a_stop_twice(market: Market) -> None:
+    market.stops.waiting += 1
+
+
+def wait_for_no_stop(market: Market) -> None:
+    market.orders["stop"].stop_price = 0
+
+
+def wait_for_a_stop_in_the_book(market: Market) -> None:
+    market.orders["ask"].is_stopped = True
+
+
+def wait_for_a_stop_and_for_ticks(market: Market) -> None:
+    market.orders["bounded"].is_stopped = True
+
+
+def enter_a_stop_in_the_future(market: Market) -> None:
+    market.orders["stop"].sequence = market.sequence + 1
 
 
 def count_an_order_twice(market: Market) -> None:
@@ -98,9 +153,21 @@ def stored(order_id: str, side: int, limit_price: int) -> Order:
 
 
 DAMAGES: tuple[tuple[Callable[[Market], None], str], ...] = (
-    (forget_an_order, "4 in their places"),
+    (forget_an_order, "6 in their places"),
     (empty_an_order_in_its_level, "1 there"),
-    (change_a_quantity, "do not add up"),
+    (lose_a_share, "wrong total"),
+    (trade_more_than_it_has, "do not add up"),
+    (show_more_than_a_slice, "shows 6, at most 5"),
+    (show_nothing, "shows 0, at most 5"),
+    (show_what_is_hidden, "wrong total"),
+    (use_a_share_of_a_slice_unseen, "wrong total"),
+    (miss_a_stop, "is reached, and it waits"),
+    (forget_a_stop, "5 orders known, 6 in their places"),
+    (count_a_stop_twice, "2 stops counted, 1 there"),
+    (wait_for_no_stop, "has no stop to wait for"),
+    (wait_for_a_stop_in_the_book, "waits in two places"),
+    (wait_for_a_stop_and_for_ticks, "waits in two places"),
+    (enter_a_stop_in_the_future, "from the future"),
     (count_an_order_twice, "3 orders counted"),
     (add_to_a_level, "wrong total"),
     (turn_a_queue_round, "not by time"),
@@ -120,6 +187,12 @@ DAMAGES: tuple[tuple[Callable[[Market], None], str], ...] = (
 class InvariantsTest(SimpleTestCase):
     def test_a_sound_market_passes(self) -> None:
         invariants.check(sound_market())
+
+    def test_while_halted_a_stop_that_is_reached_may_wait(self) -> None:
+        market = sound_market()
+        market.halt()
+        market.tick(110, 50)
+        invariants.check(market)
 
     def test_every_damage_is_found_and_named(self) -> None:
         for damage, complaint in DAMAGES:

@@ -19,8 +19,8 @@ from django.test import SimpleTestCase
 
 from trade.matching import BUY, SELL, Market, invariants
 from trade.tests.matching import comparison
-from trade.tests.matching.commands import Cancel, Command, Enter
-from trade.tests.matching.reference import Fact
+from trade.tests.matching.commands import Cancel, Command, Enter, Replace
+from trade.tests.matching.reference_orders import Fact
 
 DATA = Path(os.environ.get("BOURSE_DATA") or Path(settings.BASE_DIR).parent / "shared" / "data")
 FLOW = DATA / "order_flow" / "flow.csv.gz"
@@ -76,24 +76,18 @@ def load_tests(loader: unittest.TestLoader, tests: unittest.TestSuite, pattern: 
 def flow(market: comparison.CoreMarket) -> Iterator[Command]:
     """The exchange's operations, for this market to run one by one.
 
-    Its owners are not known, so every order has one of its own. A new price is a new order for what is open.
+    Its owners are not known, so every order has one of its own.
     """
-    order_ids: dict[str, str] = {}
     for number, row in enumerate(rows(FLOW), start=1):
-        exchange_id = row["id"]
         if row["op"] == "new":
             side = BUY if row["side"] == "buy" else SELL
             quantity = units(row["qty"], QUANTITY_UNITS)
-            order_ids[exchange_id] = exchange_id
-            yield Enter(exchange_id, number, side, units(row["price"], PRICE_UNITS), quantity)
+            yield Enter(row["id"], number, side, units(row["price"], PRICE_UNITS), quantity)
         elif row["op"] == "cancel":
-            yield Cancel(order_ids[exchange_id])
+            yield Cancel(row["id"])
         else:
-            replaced = market.all_orders[order_ids[exchange_id]]
-            side, quantity = replaced.side, replaced.open_quantity
-            yield Cancel(replaced.order_id)
-            order_ids[exchange_id] = f"{exchange_id}/{number}"
-            yield Enter(order_ids[exchange_id], number, side, units(row["price"], PRICE_UNITS), quantity)
+            replaced = market.all_orders[row["id"]]
+            yield Replace(row["id"], units(row["price"], PRICE_UNITS), replaced.quantity)
 
 
 def fills(facts: list[Fact]) -> list[Fill]:
