@@ -67,6 +67,11 @@ class Batch:
         """The orders whose rows this batch writes."""
         return {**self.freed, **touched_orders(self.events)}
 
+    def order(self, order_id: str) -> Order | None:
+        """The order as this batch has it, or as it is stored."""
+        open_order = self.market.orders.get(order_id)
+        return open_order or self.changed_orders().get(order_id) or self.stored_order(order_id)
+
     def stored_order(self, order_id: str) -> Order | None:
         """The order as it is stored, if it is one of this stock's."""
         return orders_by_id([order_id]).get(order_id)

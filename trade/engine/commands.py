@@ -12,6 +12,7 @@ from trade.matching.orders import BOUNDED, CANCELLED, GTD, LIMIT
 from trade.selectors.resting import (
     MATCHED_KINDS,
     due_order_ids,
+    hold_of_order,
     open_day_order_ids,
     pending_changes,
 )
@@ -155,7 +156,7 @@ class Replace(Command):
     change: HeldChange
 
     def apply(self, batch: Batch) -> Callable[[], OrderState]:
-        order = batch.market.orders.get(self.change.order_id) or batch.stored_order(self.change.order_id)
+        order = batch.order(self.change.order_id)
         if order is None:
             raise UnknownOrder("there is no such order")
         if not batch.take_over(order, self.change.change_id, self.change.extra_hold):
@@ -176,7 +177,9 @@ class Replace(Command):
             raise MarketHalted("the stock is halted: it takes cancels only")
         if change.quantity < order.traded_quantity:
             raise QuantityBelowTraded(f"{order.traded_quantity} shares are traded already")
-        if extra_needed(order, change.limit_price, change.quantity):
+        # Not `order.held`: what it traded in this batch is still in there, and is spent.
+        held = hold_of_order(order) + change.extra_hold
+        if extra_needed(order, change.limit_price, change.quantity, held):
             raise InsufficientFunds(
                 "the order has traded meanwhile: what is left does not pay for the change"
             )
@@ -193,8 +196,7 @@ class FreePendingChanges(Command):
     def apply(self, batch: Batch) -> Callable[[], int]:
         changes = pending_changes(batch.stock.stock_id, created_before=self.created_before)
         for change_id, order_id, extra_hold in changes:
-            known = batch.market.orders.get(order_id) or batch.freed.get(order_id)
-            order = known or batch.stored_order(order_id)
+            order = batch.order(order_id)
             if order is not None:
                 batch.take_over(order, change_id, extra_hold)
         return lambda: len(changes)

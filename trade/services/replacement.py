@@ -60,7 +60,7 @@ def hold_for_change(change: Change, *, now: datetime) -> HeldChange:
         if order is None or order.user_id != change.user_id or account is None:
             raise UnknownOrder("there is no such order")
         stock_id, limit_price, quantity = _checked(change, order)
-        extra = extra_needed(order, limit_price, quantity)
+        extra = extra_needed(order, limit_price, quantity, order.held)
         if extra and order.side == BUY:
             account.hold(extra)
             write_accounts([account])
@@ -75,12 +75,12 @@ def hold_for_change(change: Change, *, now: datetime) -> HeldChange:
     return HeldChange(change.order_id, stock_id, limit_price, quantity, extra, change_id)
 
 
-def extra_needed(order: Order, limit_price: int, quantity: int) -> int:
-    """What the order needs beyond its hold for a new limit and total; never negative."""
+def extra_needed(order: Order, limit_price: int, quantity: int, held: int) -> int:
+    """What the order needs beyond `held` for a new limit and total; never negative."""
     open_quantity = order.open_quantity + quantity - order.quantity
     side = "buy" if order.side == BUY else "sell"
     fee_bps = max(order.maker_fee_bps, order.taker_fee_bps)
-    return max(0, hold_of(side, open_quantity, limit_price, fee_bps) - order.held)
+    return max(0, hold_of(side, open_quantity, limit_price, fee_bps) - held)
 
 
 def take_pending_change(change_id: str) -> bool:

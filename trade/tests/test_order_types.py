@@ -1,5 +1,6 @@
 """Stops, icebergs, post-only, expiry, replace, fees and baskets, through the engine and the database."""
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import timedelta
 from decimal import Decimal as D
@@ -243,6 +244,40 @@ class Replacing(OrderTypeTestCase):
             self.place(self.bob, "sell", 10, "10")
         self.engine.step()
         self.assertIsInstance(request.future.exception(0), refusals.OrderNotOpen)
+        self.assertEqual((self.cash(self.ann), PendingChange.objects.count()), ((D(9_900), D(0)), 0))
+
+    def together(self, *steps: Callable[[], object]) -> list[Future[object]]:
+        """Queue commands so that they share one batch of the stock's lane."""
+        with mock.patch.object(self.engine, "_work_inline"):
+            futures = [step() for step in steps]
+            self.engine.step()
+        while self.engine.step():
+            pass
+        return futures  # type: ignore[return-value]
+
+    def change(self, order: Order, price: str | None, quantity: int) -> Future[object]:
+        request = ChangeRequest(
+            Change(order.pk.hex, order.user_id, None if price is None else units(price), quantity), Future()
+        )
+        self.engine.submit_entry([request])
+        return request.future
+
+    def sell(self, quantity: int, price: str) -> Future[object]:
+        return self.engine.submit_order(
+            NewOrder(self.bob.pk, "ACME", "sell", "limit", quantity, price=units(price))
+        )
+
+    def test_it_does_not_count_on_what_was_spent_in_the_same_batch(self) -> None:
+        poor = make_trader("poor", 100)
+        order = self.place(poor, "buy", 10, "10")
+        _, changed = self.together(lambda: self.sell(9, "10"), lambda: self.change(order, "5", 20))
+        self.assertIsInstance(changed.exception(0), InsufficientFunds)
+        self.assertEqual((self.cash(poor), self.order(order).quantity), ((D(10), D(10)), 10))
+
+    def test_it_frees_the_hold_when_the_order_is_filled_in_the_same_batch(self) -> None:
+        order = self.place(self.ann, "buy", 10, "10")
+        _, changed = self.together(lambda: self.sell(10, "10"), lambda: self.change(order, None, 20))
+        self.assertIsInstance(changed.exception(0), refusals.OrderNotOpen)
         self.assertEqual((self.cash(self.ann), PendingChange.objects.count()), ((D(9_900), D(0)), 0))
 
 
