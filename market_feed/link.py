@@ -248,7 +248,7 @@ class BrokerLink:
         if wanted & selectors.EVENT_READ and stream.pending():
             return True
         is_readable = False
-        for key, mask in selector.select(timeout=0.1 if self._stopping.is_set() else 1.0):
+        for key, mask in selector.select(0.1 if self._stopping.is_set() else 1.0):
             if key.fileobj is stream:
                 is_readable = bool(mask & selectors.EVENT_READ)
             else:
@@ -377,8 +377,7 @@ class BrokerLink:
             logger.error(
                 "the broker has ended %d connections of %s within seconds. Is a second process running "
                 "under this client id? Only one may.",
-                self._short_lives,
-                self.client_id,
+                *(self._short_lives, self.client_id),
             )
 
     def _on_message(self, _client: Any, _userdata: Any, message: mqtt.MQTTMessage) -> None:
