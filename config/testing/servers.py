@@ -221,6 +221,8 @@ class Postgresql(Server):
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "max_connections=200",
+            # In its own folder: /dev/shm may be small, and keeps what a killed server leaves there.
+            "dynamic_shared_memory_type=mmap",
             *self.options,
         ]
         if not self.durable:
