@@ -58,7 +58,7 @@ class PageInChromiumTests(SimpleTestCase):
         self.sees_status("live")
         self.market.trade(2)
         self.sees_trades(2)
-        self.assertEqual(self.page.text_content("[data-stock-id=ACME] .price"), "10.00")
+        self.expect(self.page.locator("[data-stock-id=ACME] .price")).to_have_text("10.00")
         self.assertEqual((self.trouble, self.hosts), ([], {f"127.0.0.1:{self.port}"}))
         self.web.stop()
         self.sees_status("reconnecting")
