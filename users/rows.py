@@ -10,6 +10,7 @@ stores: money as units, a UUID as 32 hex digits, times as aware datetimes.
 import io
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from django.db import connection, models
@@ -190,6 +191,7 @@ def _update_postgresql(
         return cursor.cursor.rowcount
 
 
+@cache
 def _column_type(model: type[models.Model], column: str) -> str:
     field = next(field for field in model._meta.local_concrete_fields if field.column == column)
     db_type = field.db_type(connection)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,6 +13,7 @@ from trade.apis.inputs import FillQuery
 from trade.apis.rendering import render_recent_fill, render_user_fill
 from trade.apis.schemas import FillOut, PortfolioOut
 from trade.apis.viewers import viewer_of
+from trade.engine import get_engine
 from trade.selectors.fills import Fill, UserFills
 from users.apis import USER_ID, UserView
 from users.inputs import validated
@@ -40,6 +41,22 @@ class PortfolioView(UserView):
             "recent_transactions": [render_recent_fill(fill) for fill in recent],
         }
         return Response(answer)
+
+    @extend_schema(
+        operation_id="users_deactivate",
+        summary="Deactivate a user",
+        description=(
+            "The user can no longer log in, every token ends, and open orders are cancelled. The books stay."
+        ),
+        parameters=[USER_ID],
+        request=None,
+        responses={204: OpenApiResponse(description="Deactivated.")},
+    )
+    def delete(self, request: Request, user_id: str) -> Response:
+        trader = visible_user(viewer_of(request), user_id).pk
+        response = super().delete(request, user_id)
+        get_engine().cancel_orders(trader)
+        return response
 
 
 class TransactionsView(GenericAPIView):

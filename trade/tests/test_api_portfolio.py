@@ -156,3 +156,11 @@ class Transactions(MarketApiTestCase):
             # The user, the count, the page.
             with self.subTest(count=count), self.assertNumQueries(3):
                 self.get(self.ann, "users/me/transactions/")
+
+
+class Leaving(MarketApiTestCase):
+    def test_it_cancels_the_orders_of_who_leaves(self) -> None:
+        self.placed(self.ann, "buy", 10, 10)
+        self.assertEqual(self.delete(self.ann, "users/me/").status_code, 204)
+        self.assertEqual(self.cash(self.ann), (10_000, 0))
+        self.assertEqual(self.get(self.ann, "orders/").status_code, 401)
