@@ -58,7 +58,7 @@ class CommittedBatch:
     """Everything one commit did to one stock: sequences `first_sequence` to `sequence`.
 
     `previous_trade_sequence` is the sequence of the newest trade before this batch (0: none), so that a
-    reader knows whether it missed one. `book` has up to `trade.engine.SNAPSHOT_DEPTH` levels a side.
+    reader knows whether it missed one. `book` has up to `trade.engine.batch.SNAPSHOT_DEPTH` levels a side.
     """
 
     stock_id: str
