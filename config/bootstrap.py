@@ -20,7 +20,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import venv
 from collections.abc import Iterator
@@ -143,7 +142,7 @@ class Environment:
         self.folder.mkdir()
         self.mark.touch()
         venv.EnvBuilder(symlinks=True, with_pip=False).create(self.folder)
-        install(self.python, requirements, log=self.folder / "install.log")
+        install(self.python, requirements, folder=self.folder)
         wanted["python"] = os.path.realpath(self.python)
         draft = self.stamp.with_suffix(".draft")
         draft.write_text(json.dumps(wanted))
@@ -179,8 +178,8 @@ def has_module(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def install(python: Path, requirements: list[str], *, log: Path) -> None:
-    """Install exactly these packages, each checked against its hashes."""
+def install(python: Path, requirements: list[str], *, folder: Path) -> None:
+    """Install exactly these packages, each checked against its hashes. What it writes stays in `folder`."""
     # What a person's own pip configuration says about where to install does not hold in here.
     environment = {**os.environ, "PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     environment.pop("PIP_TARGET", None)
@@ -190,11 +189,10 @@ def install(python: Path, requirements: list[str], *, log: Path) -> None:
     else:
         subprocess.run([python, "-m", "ensurepip"], env=environment, check=True, stdout=subprocess.DEVNULL)
         pip = [str(python), "-m", "pip"]
-    with tempfile.NamedTemporaryFile("w", prefix="bourse-", suffix=".txt") as file:
-        file.write("\n".join(requirements))
-        file.flush()
-        command = [*pip, "install", "--no-deps", "--require-hashes", "-r", file.name]
-        run_installer(command, environment, total=len(requirements), log=log)
+    listed = folder / "requirements.txt"
+    listed.write_text("\n".join(requirements))
+    command = [*pip, "install", "--no-deps", "--require-hashes", "-r", str(listed)]
+    run_installer(command, environment, total=len(requirements), log=folder / "install.log")
 
 
 def run_installer(command: list[str], environment: dict[str, str], *, total: int, log: Path) -> None:
