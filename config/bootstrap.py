@@ -135,12 +135,7 @@ class Environment:
         say(
             f"installing {len(requirements)} packages into {self.folder}, once; this takes about half a minute."
         )
-        if self.folder.exists():
-            # The stamp goes first: what is half deleted must not look complete.
-            self.stamp.unlink(missing_ok=True)
-            shutil.rmtree(self.folder)
-        self.folder.mkdir()
-        self.mark.touch()
+        self.empty()
         venv.EnvBuilder(symlinks=True, with_pip=False).create(self.folder)
         install(self.python, requirements, folder=self.folder)
         wanted["python"] = os.path.realpath(self.python)
@@ -148,6 +143,17 @@ class Environment:
         draft.write_text(json.dumps(wanted))
         draft.replace(self.stamp)
         say(f"installed in {time.monotonic() - started:.0f} s.")
+
+    def empty(self) -> None:
+        """An empty folder with our mark, which never goes: a killed deletion leaves it ours."""
+        self.stamp.unlink(missing_ok=True)
+        self.folder.mkdir(exist_ok=True)
+        self.mark.touch()
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != self.mark:
+                path.unlink()
 
 
 def read_requirements(lock_file: Path, *, dev: bool) -> list[str]:
@@ -187,7 +193,8 @@ def install(python: Path, requirements: list[str], *, folder: Path) -> None:
     if has_module("pip"):
         pip = [sys.executable, "-m", "pip", "--python", str(python)]
     else:
-        subprocess.run([python, "-m", "ensurepip"], env=environment, check=True, stdout=subprocess.DEVNULL)
+        command = [str(python), "-m", "ensurepip"]
+        run_installer(command, environment, total=1, log=folder / "install.log")
         pip = [str(python), "-m", "pip"]
     listed = folder / "requirements.txt"
     listed.write_text("\n".join(requirements))

@@ -5,7 +5,9 @@ A stand-in for Django prints what it was asked, so that no test needs the networ
 
 import ast
 import base64
+import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -17,6 +19,7 @@ import time
 import zipfile
 from collections.abc import Iterable
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from unittest import mock
 
@@ -28,6 +31,8 @@ from config import bootstrap
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTER_PYTHON = sys._base_executable  # type: ignore[attr-defined]
+# Debian takes it out of Python.
+HAS_ENSUREPIP = find_spec("ensurepip") is not None
 ECHO = (
     "def execute_from_command_line(argv):\n    print('django', *argv[1:])\n    raise SystemExit(len(argv))\n"
 )
@@ -183,6 +188,34 @@ class LaterRunTests(BootstrapTestCase):
             time.sleep(0.001)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+    def test_it_heals_after_a_deletion_that_was_killed(self) -> None:
+        self.checkout.run("demo")
+        (self.checkout.venv / ".stamp.json").unlink()
+        environment = bootstrap.Environment(self.checkout.folder)
+        with (
+            mock.patch.object(shutil, "rmtree", side_effect=KeyboardInterrupt),
+            self.assertRaises(KeyboardInterrupt),
+        ):
+            environment.empty()
+        self.assertFalse(environment.is_foreign())
+        self.assertEqual(self.checkout.run("demo")[1], "django demo\n")
+
+    def test_it_installs_with_the_pip_that_python_brings_along(self) -> None:
+        environment = bootstrap.Environment(self.checkout.folder)
+        offline = {
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(self.checkout.wheels),
+            "PIP_CONFIG_FILE": os.devnull,
+        }
+        with (
+            mock.patch.object(bootstrap, "has_module", lambda name: name == "ensurepip"),
+            mock.patch.dict(os.environ, offline),
+            contextlib.redirect_stderr(io.StringIO()),
+            contextlib.suppress(bootstrap.BootstrapError) if not HAS_ENSUREPIP else contextlib.nullcontext(),
+        ):
+            environment.ready(dev=False)
+        self.assertEqual(self.checkout.has("django"), HAS_ENSUREPIP)
 
     def test_it_uses_an_environment_that_somebody_else_made(self) -> None:
         subprocess.run([OUTER_PYTHON, "-m", "venv", "--without-pip", self.checkout.venv], check=True)
