@@ -372,23 +372,33 @@ class TwoProcessesTests(SimpleTestCase):
 
     async def _change_process(self, first: WebProcess, second: WebProcess) -> None:
         other = asyncio.create_task(collect(second, 600, 60))
-        until_killed = asyncio.create_task(collect(first, 600, 60))
+        seen: list[int] = []
+        until_killed = asyncio.create_task(collect(first, 600, 60, into=seen))
         await asyncio.sleep(0.5)
         trading = asyncio.create_task(self.trade(300))
-        await asyncio.sleep(2)
+        async with asyncio.timeout(60):
+            while not seen:
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(1)
         first.process.kill()
-        seen = await until_killed
+        await until_killed
         self.assertLess(len(seen), 600, "killed too late to prove anything")
-        seen += await collect(second, 600 - len(seen), 60, since=seen[-1] if seen else self.position)
+        seen += await collect(second, 600 - len(seen), 60, since=seen[-1])
         await trading
         stored = self.stored_sequences(self.position)
         self.assertEqual(sorted(seen), stored)
         self.assertEqual(await other, stored)
 
 
-async def collect(web: WebProcess, count: int, timeout_s: float, since: int | None = None) -> list[int]:
+async def collect(
+    web: WebProcess,
+    count: int,
+    timeout_s: float,
+    since: int | None = None,
+    into: list[int] | None = None,
+) -> list[int]:
     """Sequences of the first `count` trades a client sees; fewer when the server ends before."""
-    seen: list[int] = []
+    seen: list[int] = [] if into is None else into
     async with connect_async(web.stream("/ws/trades/?stock_id=ACME"), max_queue=None) as client:
         if since is not None:
             await client.send(json.dumps({"type": "resume", "stock_id": "ACME", "since_sequence": since}))
