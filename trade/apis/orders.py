@@ -15,10 +15,11 @@ from trade.apis.inputs import CancelQuery, ChangeInput, OrderInput, OrderQuery, 
 from trade.apis.outcomes import render_preview
 from trade.apis.rendering import render_order
 from trade.apis.schemas import CANCELLED_COUNT, OrderOut, PreviewOut
-from trade.apis.viewers import own_id, owner_filter, viewer_of
+from trade.apis.viewers import own_id, owner_filter
 from trade.engine import get_engine
 from trade.selectors.orders import find_order, orders_of
 from trade.services.refusals import UnknownOrder
+from users.apis import viewer_of
 from users.fields import to_units
 from users.inputs import validated
 

@@ -12,10 +12,9 @@ from stocks.serializers import render_holding
 from trade.apis.inputs import FillQuery
 from trade.apis.rendering import render_recent_fill, render_user_fill
 from trade.apis.schemas import FillOut, PortfolioOut
-from trade.apis.viewers import viewer_of
 from trade.engine import get_engine
 from trade.selectors.fills import Fill, UserFills
-from users.apis import USER_ID, UserView
+from users.apis import USER_ID, UserView, viewer_of
 from users.inputs import validated
 from users.selectors import visible_user
 from users.serializers import render_account

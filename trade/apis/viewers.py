@@ -2,14 +2,8 @@
 
 from rest_framework.request import Request
 
-from users.models import User
+from users.apis import viewer_of
 from users.selectors import ME, visible_user
-
-
-def viewer_of(request: Request) -> User:
-    """The user who asks, in a view that lets nobody else in."""
-    assert isinstance(request.user, User)
-    return request.user
 
 
 def own_id(request: Request) -> int:

@@ -4,7 +4,7 @@ Begin; lock the stock's row; bring the book up to date; apply each command to th
 what happened; commit. The commands share the commit, but each succeeds or is refused on its own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -64,7 +64,7 @@ class Batch:
         return True
 
     def changed_orders(self) -> dict[str, Order]:
-        """The orders whose rows this batch writes."""
+        """The orders that this batch has changed so far."""
         return {**self.freed, **touched_orders(self.events)}
 
     def order(self, order_id: str) -> Order | None:
@@ -124,11 +124,12 @@ def run_batch(
         first_sequence, previous_trade_sequence = stock.sequence + 1, stock.trade_sequence
         results = [(command.future, _apply(command, batch)) for command in commands]
         news = None
-        orders = batch.changed_orders()
-        trade_ids = _write(batch, orders) if orders or batch.ticks or batch.events else []
+        touched = touched_orders(batch.events)
+        freed = [order for order_id, order in batch.freed.items() if order_id not in touched]
+        trade_ids = _write(batch, touched.values(), freed)
         if batch.market.sequence >= first_sequence:
-            news = _news(batch, first_sequence, previous_trade_sequence, trade_ids)
-    for order in orders.values():
+            news = _news(batch, touched.values(), first_sequence, previous_trade_sequence, trade_ids)
+    for order in (*touched.values(), *freed):
         order.stored_sequence = order.sequence
         order.held = hold_of_order(order)
     return Done([(future, result()) for future, result in results], news)
@@ -142,12 +143,14 @@ def _apply(command: Command, batch: Batch) -> Callable[[], Any]:
         return lambda: refused
 
 
-def _write(batch: Batch, orders: dict[str, Order]) -> list[int]:
+def _write(batch: Batch, touched: Collection[Order], freed: Collection[Order]) -> list[int]:
     stock, market = batch.stock, batch.market
     trade_ids: list[int] = []
-    if orders or batch.events:
+    if not (freed or batch.ticks or batch.events):
+        return trade_ids
+    if freed or batch.events:
         trade_ids = settle(
-            stock_id=stock.stock_id, events=batch.events, orders=orders.values(), now=batch.now
+            stock_id=stock.stock_id, events=batch.events, touched=touched, freed=freed, now=batch.now
         )
     store_new_prices(batch.new_prices)
     if batch.ticks:
@@ -165,7 +168,11 @@ def _write(batch: Batch, orders: dict[str, Order]) -> list[int]:
 
 
 def _news(
-    batch: Batch, first_sequence: int, previous_trade_sequence: int, trade_ids: list[int]
+    batch: Batch,
+    touched: Collection[Order],
+    first_sequence: int,
+    previous_trade_sequence: int,
+    trade_ids: list[int],
 ) -> CommittedBatch:
     trades = [event for event in batch.events if isinstance(event, Trade)]
     bids, asks = batch.market.snapshot(SNAPSHOT_DEPTH)
@@ -178,7 +185,7 @@ def _news(
         trades=tuple(
             _committed_trade(trade_id, trade) for trade_id, trade in zip(trade_ids, trades, strict=True)
         ),
-        orders=tuple(_changed_order(order) for order in touched_orders(batch.events).values()),
+        orders=tuple(_changed_order(order) for order in touched),
         book=BookSnapshot(
             tuple(BookLevel(*level) for level in bids), tuple(BookLevel(*level) for level in asks)
         ),

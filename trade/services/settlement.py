@@ -75,18 +75,20 @@ def settle(
     *,
     stock_id: str,
     events: Sequence[Event],
-    orders: Collection[Order],
+    touched: Collection[Order],
+    freed: Collection[Order],
     now: datetime,
 ) -> list[int]:
     """Store all that `events` mean, the stock's own row and its ticks excepted.
 
-    `orders` are those whose holds may have changed: all that the events touch, and more.
+    `touched` are the orders that the events changed (`touched_orders`), `freed` others whose holds are to be
+    brought down to what they need.
 
     Returns the trade ids, in the order of the trades. StaleBook when an order's row is not as expected:
     the transaction must be rolled back and the book dropped.
     """
-    _update_orders(touched_orders(events).values(), now)
-    _move(stock_id, transfers_of(stock_id, events, orders), now)
+    _update_orders(touched, now)
+    _move(stock_id, transfers_of(stock_id, events, [*touched, *freed]), now)
     insert_order_events(stock_id, events, now)
     return _insert_trades(stock_id, [event for event in events if isinstance(event, Trade)], now)
 
