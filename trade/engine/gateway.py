@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from stocks.services.ticks import FeedTick
 from trade.engine.commands import ApplyTicks, Cancel, ExpireDayOrders, Halt, OrderState, Resume, TickReport
+from trade.engine.database_threads import DatabaseThreads
 from trade.engine.engine import Engine, EngineOptions
 from trade.engine.entry import Basket, ChangeRequest, Placement
 from trade.models import Order
@@ -27,9 +28,21 @@ from trade.services.reservation import Reservation, preview_orders
 from users.exceptions import Refusal
 from users.fields import from_units
 
+# Calls of event loops that are waited for at once; the others queue.
+CALLER_THREADS = 8
+
 
 class MarketEngine(Engine):
     """An engine with the calls of the market."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        super().__init__(options)
+        # Make the blocking calls for event loops: see `trade.engine.awaited`.
+        self.callers = DatabaseThreads(CALLER_THREADS, "engine-caller")
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        super().stop(timeout_s)
+        self.callers.close()
 
     # --- Orders -------------------------------------------------------------------------------------
 
@@ -49,8 +62,16 @@ class MarketEngine(Engine):
     ) -> list[Order | Refusal]:
         """As `place_order` for many, each on its own, in the same sequence."""
         timeout_s = settings.ORDER_ANSWER_TIMEOUT_S if timeout_s is None else timeout_s
+        return self.outcomes(self.submit_orders(new_orders), timeout_s=timeout_s)
+
+    def submit_orders(self, new_orders: Sequence[NewOrder]) -> list[Placement]:
+        """Queue orders, all or none (EngineBusy), and return at once; `outcomes` has the answers."""
         placements = [Placement.of(new_order) for new_order in new_orders]
         self.submit_entry(placements)
+        return placements
+
+    def outcomes(self, placements: Sequence[Placement], *, timeout_s: float) -> list[Order | Refusal]:
+        """What became of submitted orders, waiting up to `timeout_s` for each."""
         return [_outcome(placement, timeout_s) for placement in placements]
 
     def place_basket(self, new_orders: Sequence[NewOrder]) -> list[Order]:
