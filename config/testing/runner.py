@@ -266,8 +266,8 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def interrupted_in_one_line() -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C end the tests in order, so that no server is left behind."""
+def interrupted_in_one_line(said: str = "The tests were interrupted.") -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C end what runs in order, so that no server is left behind."""
 
     def interrupt(*_args: object) -> None:
         raise Terminated
@@ -276,6 +276,6 @@ def interrupted_in_one_line() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        sys.exit("The tests were interrupted.")
+        sys.exit(said)
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import json
 import os
 import signal
 import sqlite3
@@ -315,20 +314,3 @@ class TakeoverTests(SimpleTestCase):
             market.wait_for_ticks(500)
             self.assertEqual(market.stored(), expected)
             self.assertEqual(first.stop(), 0)
-
-
-@needs("mosquitto")
-class BenchmarkTests(SimpleTestCase):
-    def test_it_measures_every_part_and_leaves_books_that_add_up(self) -> None:
-        with feed_market() as market:
-            report = market.folder / "report.json"
-            sizes = ("--ticks", "600", "--filling-ticks", "200", "--orders", "50", "--stocks", "3")
-            said = market.run("bench_feed", *sizes, "--json", str(report))
-            results = {result["part"]: result for result in json.loads(report.read_text())["results"]}
-            self.assertEqual([*results], ["bare", "no_orders", "pending", "filling"])
-            self.assertEqual([result["trades"] for result in results.values()], [0, 0, 0, 200])
-            self.assertEqual(results["bare"]["ratio"], 1.0)
-            for part in results:
-                self.assertIn(part, said)
-            self.assertEqual(market.count_ticks(), 600 + 600 + 200)
-            market.run("audit")

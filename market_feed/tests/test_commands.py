@@ -15,14 +15,12 @@ from django.core.management.base import CommandError
 from django.db import OperationalError
 from django.test import SimpleTestCase, TestCase
 
-from market_feed.benchmarks.feed import NotOurDatabase, check_database
 from market_feed.broker import EmbeddedBroker
 from market_feed.link import BrokerLink
 from market_feed.sources import outlet
 from market_feed.stopping import stop_on_signals
 from market_feed.tests.test_link import Inbox
 from stocks.models import Stock
-from users.models import User
 
 PATIENCE_S = 10.0
 NOWHERE = "mqtt://127.0.0.1:9"
@@ -171,19 +169,3 @@ class Stopping(SimpleTestCase):
             usual.assert_not_called()
             signal.raise_signal(signal.SIGTERM)
             usual.assert_called_once()
-
-
-class Benchmarking(TestCase):
-    def test_it_takes_an_empty_database_and_what_it_left_there(self) -> None:
-        check_database()
-        Stock.objects.create(stock_id="BENCH-1", name="Bench")
-        User.objects.create(username="bench-1")
-        check_database()
-
-    def test_it_refuses_a_database_with_a_market_in_it(self) -> None:
-        User.objects.create(username="ann")
-        with self.assertRaises(NotOurDatabase):
-            check_database()
-        Stock.objects.create(stock_id="ACME", name="Acme")
-        with self.assertRaisesRegex(CommandError, "there are stocks in this database"):
-            call_command("bench_feed", stdout=io.StringIO())

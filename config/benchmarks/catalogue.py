@@ -1,0 +1,40 @@
+"""The benchmarks by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+POSTGRESQL = "PostgreSQL"
+SQLITE = "SQLite"
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One benchmark: `run(bench, **options)` at a dotted path.
+
+    It runs once on each of `databases`, or once without any. `quick` are the options of a run that only shows
+    that it works.
+    """
+
+    name: str
+    run: str
+    databases: tuple[str, ...] = ()
+    broker: bool = False
+    quick: Mapping[str, int] = field(default_factory=dict)
+
+
+BENCHMARKS = (
+    Benchmark(
+        "feed",
+        "market_feed.benchmarks.feed.run",
+        databases=(POSTGRESQL,),
+        broker=True,
+        quick={"ticks": 2_000, "filling_ticks": 500, "orders": 100, "rounds": 1},
+    ),
+    Benchmark(
+        "history",
+        "stocks.benchmarks.history.run",
+        databases=(POSTGRESQL, SQLITE),
+        quick={"ticks": 20_000, "rounds": 5},
+    ),
+)
+BY_NAME = {benchmark.name: benchmark for benchmark in BENCHMARKS}
