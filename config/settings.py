@@ -134,7 +134,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
-LOGIN_URL = "/admin/login/"
+LOGIN_URL = "log-in"
 STARTING_BALANCE = Decimal(env.str("STARTING_BALANCE", default="0"))
 
 # --- Trading --------------------------------------------------------------------------------------
