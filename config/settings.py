@@ -229,6 +229,15 @@ if REDIS_URL:
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+# What one visitor may ask of the streams of one web process: connections open at a time, of one user and of one
+# address that gives no token or session; stocks named on one connection; characters of a message; messages a
+# second, elsewhere and where orders are entered.
+STREAM_USER_CONNECTIONS = env.int("STREAM_USER_CONNECTIONS", default=50)
+STREAM_ADDRESS_CONNECTIONS = env.int("STREAM_ADDRESS_CONNECTIONS", default=500)
+STREAM_STOCKS = env.int("STREAM_STOCKS", default=200)
+STREAM_MESSAGE_LENGTH = env.int("STREAM_MESSAGE_LENGTH", default=16_384)
+STREAM_MESSAGE_RATE = env.float("STREAM_MESSAGE_RATE", default=20.0)
+STREAM_ORDER_RATE = env.float("STREAM_ORDER_RATE", default=1_000.0)
 METRICS_PUBLIC = env.bool("METRICS_PUBLIC", default=False)
 
 # --- The rest -------------------------------------------------------------------------------------

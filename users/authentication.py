@@ -1,7 +1,9 @@
 """Tokens in the `Authorization: Token <token>` header, and wherever else a client can put one."""
 
 import time
+from collections.abc import Collection
 from copy import copy
+from datetime import datetime
 
 from django.conf import settings
 from django.utils import timezone
@@ -34,8 +36,18 @@ def authenticate_token(token: str) -> User | None:
     return None if entry is None else copy(entry.user)
 
 
+def valid_digests(digests: Collection[str], *, now: datetime) -> set[str]:
+    """Those whose tokens are still good, past the cache: not revoked, not over, of an active user."""
+    rows = AuthToken.objects.filter(digest__in=digests, user__is_active=True)
+    return {
+        digest
+        for digest, expiry in rows.order_by().values_list("digest", "expiry")
+        if expiry is None or expiry > now
+    }
+
+
 def _check(token: str) -> Entry | None:
-    digest = _digest(token)
+    digest = token_digest(token)
     if digest is None:
         return None
     now = timezone.now()
@@ -51,5 +63,6 @@ def _check(token: str) -> Entry | None:
     return entry
 
 
-def _digest(token: str) -> str | None:
+def token_digest(token: str) -> str | None:
+    """What is stored of a token; None for what cannot be one."""
     return hash_token(token) if token.isascii() and len(token) <= MAX_TOKEN_LENGTH else None

@@ -4,28 +4,34 @@ These are plain ASGI applications. Channels' own consumers open a channel per co
 thread for each message; here the hub brings the news, and a connection only waits for its client.
 
 Close codes: 4000 the URL makes no sense, 4001 not authenticated, 4004 unknown stock, 4008 the client reads
-too slowly and should resume, 4013 try again later.
+too slowly and should resume, 4013 try again later, 4029 too many connections, 4030 messages come too fast.
 """
 
 import logging
 from typing import Any, ClassVar
 
-import orjson
+from django.conf import settings
 from django.db import Error as DatabaseError
+from rest_framework.exceptions import AuthenticationFailed, ParseError
 
 from market_feed.streams import access
+from market_feed.streams.access import Visitor
+from market_feed.streams.admission import NO_LONGER_VALID, NOT_AUTHENTICATED
 from market_feed.streams.books import DEFAULT_DEPTH, MAX_DEPTH
 from market_feed.streams.catchup import TRY_AGAIN_LATER, Resumable, catch_up
 from market_feed.streams.frames import PONG, error_frame
 from market_feed.streams.hub import Hub, UnknownStock, get_hub
+from market_feed.streams.limits import MessageAllowance
+from market_feed.streams.order_entry import OrderEntry
 from market_feed.streams.sockets import Socket, sink_for
+from users.parsers import strict_loads
 
 logger = logging.getLogger(__name__)
 
 BAD_REQUEST = 4000
-NOT_AUTHENTICATED = 4001
 UNKNOWN_STOCK = 4004
-MAX_MESSAGE = 16_384
+TOO_MANY_CONNECTIONS = 4029
+TOO_FAST = 4030
 MAX_SEQUENCE = 2**63 - 1
 
 
@@ -43,6 +49,8 @@ class StreamConsumer:
     """One connection to one stream: join, accept, answer requests, leave."""
 
     requests: ClassVar[dict[str, str]] = {"ping": "on_ping"}
+    # The setting that says how many messages a second a client may send.
+    rate_setting = "STREAM_MESSAGE_RATE"
 
     def __init__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self.scope = scope
@@ -50,6 +58,8 @@ class StreamConsumer:
         self._send = send
         self.hub: Hub
         self.socket: Socket
+        self.visitor: Visitor
+        self._allowance: MessageAllowance
 
     @classmethod
     async def serve(cls, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -63,6 +73,7 @@ class StreamConsumer:
             return
         self.hub = get_hub()
         self.socket = Socket()
+        self._allowance = MessageAllowance(getattr(settings, self.rate_setting), self.hub.loop.time)
         try:
             # First join, then accept: who is connected hears of everything that happens from then on.
             await self._answer(self._join())
@@ -73,17 +84,22 @@ class StreamConsumer:
                 if not self.socket.closed:
                     await self._answer(self._handle(event))
         finally:
-            self.hub.leave(self.socket)
+            self.leave()
 
     async def join(self) -> None:
         """Make the hub send the stream to `self.socket`."""
         raise NotImplementedError  # pragma: no cover
+
+    def leave(self) -> None:
+        """The connection has ended, or was never accepted."""
+        self.hub.leave(self.socket)
 
     async def on_ping(self, request: dict[str, Any]) -> None:
         self.socket.deliver(PONG)
 
     async def _join(self) -> None:
         try:
+            await self._admit()
             await self.join()
         except UnknownStock as error:
             raise Refused("unknown_stock", f"there is no stock {str(error)[:64]}", UNKNOWN_STOCK) from None
@@ -93,7 +109,24 @@ class StreamConsumer:
                 "unavailable", "the market cannot be read: try again later", TRY_AGAIN_LATER
             ) from None
 
+    async def _admit(self) -> None:
+        """Find out who this is, and count them."""
+        self.parameters("token")
+        if access.gives_credentials(self.scope):
+            self.visitor = await self.hub.read(access.visitor_of, self.scope)
+        else:
+            self.visitor = Visitor(access.client_address(self.scope))
+        is_known = self.visitor.user_id is not None
+        limit = settings.STREAM_USER_CONNECTIONS if is_known else settings.STREAM_ADDRESS_CONNECTIONS
+        if not self.hub.admission.enter(self.socket, self.visitor, limit):
+            detail = f"{self.visitor.name} has {limit} connections already: close one first"
+            raise Refused("too_many_connections", detail, TOO_MANY_CONNECTIONS)
+
     async def _handle(self, event: dict[str, Any]) -> None:
+        if not self._allowance.take():
+            rate = getattr(settings, self.rate_setting)
+            close_code = TOO_FAST if self._allowance.is_overdrawn else None
+            raise Refused("too_many_messages", f"send no more than {rate:g} messages a second", close_code)
         request = decode(event)
         handler = self.requests.get(request["type"])
         if handler is None:
@@ -110,8 +143,16 @@ class StreamConsumer:
 
     def stock_ids(self) -> list[str] | None:
         """The stocks the URL names, None when it names none."""
+        stock_ids = self.parameters("stock_id")
+        if len(stock_ids) > settings.STREAM_STOCKS:
+            detail = f"name no more than {settings.STREAM_STOCKS} stocks on one connection"
+            raise Refused("too_many_stocks", detail, BAD_REQUEST)
+        return stock_ids or None
+
+    def parameters(self, name: str) -> list[str]:
+        """What the URL gives for one of its parameters, in order."""
         try:
-            return access.query(self.scope).get("stock_id")
+            return access.query(self.scope).get(name, [])
         except ValueError:
             raise Refused("invalid", "too many parameters", BAD_REQUEST) from None
 
@@ -161,8 +202,7 @@ class OrderBookConsumer(StreamConsumer):
         await self.hub.books.join(self.socket, self.stock_ids(), self._depth())
 
     def _depth(self) -> int:
-        values = access.query(self.scope).get("depth", [str(DEFAULT_DEPTH)])
-        text = values[0]
+        (text, *_) = self.parameters("depth") or [str(DEFAULT_DEPTH)]
         if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_DEPTH):
             raise Refused("invalid", f"depth must be a whole number from 1 to {MAX_DEPTH}", BAD_REQUEST)
         return int(text)
@@ -174,13 +214,33 @@ class PricesConsumer(StreamConsumer):
 
 
 class OrdersConsumer(ResumableConsumer):
+    requests: ClassVar[dict[str, str]] = {
+        **ResumableConsumer.requests,
+        **dict.fromkeys(OrderEntry.HANDLERS, "on_order_request"),
+    }
+    rate_setting = "STREAM_ORDER_RATE"
+    entry: OrderEntry | None = None
+
     async def join(self) -> None:
-        user = await self.hub.read(access.connected_user, self.scope)
-        if user is None:
+        if self.visitor.user_id is None:
             raise Refused(
                 "not_authenticated", "give a valid token, or log in on this host", NOT_AUTHENTICATED
             )
-        await self.hub.private.join(self.socket, user.pk)
+        self.hub.admission.watch(self.socket, self.visitor)
+        await self.hub.private.join(self.socket, self.visitor.user_id)
+        self.entry = OrderEntry(self.hub, self.socket, self.visitor)
+
+    def leave(self) -> None:
+        super().leave()
+        if self.entry is not None:
+            self.entry.leave()
+
+    async def on_order_request(self, request: dict[str, Any]) -> None:
+        assert self.entry is not None, "only who has joined is listened to"
+        try:
+            await self.entry.take(request)
+        except AuthenticationFailed:
+            raise Refused("not_authenticated", NO_LONGER_VALID, NOT_AUTHENTICATED) from None
 
     def stream(self, stock_id: str) -> Resumable:
         return self.hub.private.streams[stock_id]
@@ -197,12 +257,12 @@ def decode(event: dict[str, Any]) -> dict[str, Any]:
     text = event.get("text")
     if text is None:
         raise Refused("not_text", "send JSON in text frames")
-    if len(text) > MAX_MESSAGE:
-        raise Refused("too_large", f"a message may have {MAX_MESSAGE} characters")
+    if len(text) > settings.STREAM_MESSAGE_LENGTH:
+        raise Refused("too_large", f"a message may have {settings.STREAM_MESSAGE_LENGTH} characters")
     try:
-        request = orjson.loads(text)
-    except ValueError:
-        raise Refused("invalid_json", "this is not JSON") from None
+        request = strict_loads(text)
+    except ParseError as error:
+        raise Refused("invalid_json", str(error)) from None
     if not isinstance(request, dict) or not isinstance(request.get("type"), str):
         raise Refused("invalid", 'send an object such as {"type": "ping"}')
     return request

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from channels.layers import get_channel_layer
 from django.db import Error as DatabaseError
 
+from market_feed.streams.admission import Admission
 from market_feed.streams.books import BookDesk
 from market_feed.streams.database import DatabaseThreads
 from market_feed.streams.news import GROUP, crosses_processes, decode_batches, this_process
@@ -52,6 +53,7 @@ class Hub:
         self.books = BookDesk(self)
         self.prices = PriceDesk(self)
         self.private = PrivateDesk(self)
+        self.admission = Admission(self)
         self._database = DatabaseThreads()
         self._inbox: deque[CommittedBatch] = deque()
         self._inbox_lock = threading.Lock()
@@ -119,6 +121,7 @@ class Hub:
     def leave(self, socket: Socket) -> None:
         socket.closed = True
         self.sockets.discard(socket)
+        self.admission.leave(socket)
         for desk in (self.trades, self.books, self.prices, self.private):
             desk.leave(socket)
 
@@ -170,8 +173,9 @@ class Hub:
             await asyncio.sleep(COMPARE_INTERVAL_S)
             if self.sockets:
                 # It must not end: whatever fails now is tried again in a second.
-                with suppress(Exception):
-                    await self.spawn(self.refresh())
+                for work in (self.refresh, self.admission.look_again):
+                    with suppress(Exception):
+                        await self.spawn(work())
 
     async def _listen(self) -> None:
         """Take the batches of other processes from the channel layer, for ever."""

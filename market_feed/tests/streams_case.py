@@ -6,6 +6,9 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
 from django.test import TransactionTestCase, override_settings
 
 from market_feed.streams.hub import get_hub
@@ -34,6 +37,25 @@ class Client(WebsocketCommunicator):
 
     async def ask(self, **request: Any) -> None:
         await self.send_json_to(request)
+
+
+def session_cookie(user: User) -> str:
+    """The cookies of a browser in which `user` has logged in."""
+    session = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.save()
+    return f"a=b; {settings.SESSION_COOKIE_NAME}={session.session_key}"
+
+
+def page_headers(user: User) -> list[tuple[bytes, bytes]]:
+    """What a page of this host sends when `user` has logged in."""
+    return [
+        (b"host", b"localhost:8000"),
+        (b"origin", b"http://localhost:8000"),
+        (b"cookie", session_cookie(user).encode()),
+    ]
 
 
 @override_settings(ENGINE_THREADS=0)

@@ -3,14 +3,12 @@ from typing import Any
 from unittest import mock
 
 from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 from django.test import override_settings
 from knox.models import AuthToken
 
 from market_feed.streams.hub import get_hub
 from market_feed.streams.routing import streams
-from market_feed.tests.streams_case import Client, StreamTestCase
+from market_feed.tests.streams_case import Client, StreamTestCase, session_cookie
 from trade.engine import get_engine
 from users.models import User
 
@@ -22,14 +20,6 @@ class OrdersTests(StreamTestCase):
 
     def headers(self, **values: str) -> list[tuple[bytes, bytes]]:
         return [(name.encode(), value.encode()) for name, value in values.items()]
-
-    def session_cookie(self) -> str:
-        session = SessionStore()
-        session[SESSION_KEY] = str(self.ann.pk)
-        session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
-        session[HASH_SESSION_KEY] = self.ann.get_session_auth_hash()
-        session.save()
-        return f"a=b; {settings.SESSION_COOKIE_NAME}={session.session_key}"
 
     async def assert_is_anns(self, client: Client) -> None:
         order = await self.place(self.ann, "buy", 1, "5")
@@ -69,13 +59,13 @@ class OrdersTests(StreamTestCase):
         await self.assert_is_refused(f"/ws/orders/?token={self.token}")
 
     async def test_it_takes_the_session_of_a_page_of_this_host(self) -> None:
-        cookie = await self.in_database(self.session_cookie)
+        cookie = await self.in_database(lambda: session_cookie(self.ann))
         ours = self.headers(cookie=cookie, host="localhost:8000", origin="http://localhost:8000")
         async with self.connected("/ws/orders/", headers=ours) as client:
             await self.assert_is_anns(client)
 
     async def test_it_refuses_the_session_without_the_origin_of_this_host(self) -> None:
-        cookie = await self.in_database(self.session_cookie)
+        cookie = await self.in_database(lambda: session_cookie(self.ann))
         await self.assert_is_refused(
             "/ws/orders/", headers=self.headers(cookie=cookie, host="localhost:8000")
         )
