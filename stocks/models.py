@@ -46,7 +46,9 @@ class Stock(models.Model):
     taker_fee_bps = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(MAX_FEE_BPS)])
 
     sequence = models.BigIntegerField(default=0, editable=False)
+    # The numbers of the newest trade and of the newest tick, late ones included.
     trade_sequence = models.BigIntegerField(default=0, editable=False)
+    tick_sequence = models.BigIntegerField(default=0, editable=False)
 
     # The newest price, of a tick or of a trade.
     last_price = FixedPointField(null=True, editable=False)
@@ -118,9 +120,15 @@ class Tick(models.Model):
 
 
 class Candle(models.Model):
-    """What a stock's ticks did in one interval: figures over any range add up from these."""
+    """What ticks and trades did to a stock's price in one interval, and how many shares changed hands.
+
+    `tick_high`, `tick_low`, `price_sum` and `ticks` are of ticks alone (null and 0 without any): a stock's
+    figures over a range add up from them. All else is of ticks and trades alike.
+    """
 
     class Interval(models.IntegerChoices):
+        """What is stored, in seconds. Other intervals are made of these when they are asked for."""
+
         MINUTE = 60
         HOUR = 3_600
         DAY = 86_400
@@ -132,9 +140,12 @@ class Candle(models.Model):
     high = FixedPointField()
     low = FixedPointField()
     close = FixedPointField()
+    volume = models.BigIntegerField(default=0)
+    tick_high = FixedPointField(null=True)
+    tick_low = FixedPointField(null=True)
     price_sum = FixedPointField()
     ticks = models.BigIntegerField()
-    # Time of the tick that set `open` and of the one that set `close`: a late tick may replace either.
+    # Time of what set `open` and of what set `close`: a late tick may replace either.
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField()
 
@@ -143,8 +154,11 @@ class Candle(models.Model):
         constraints = [
             models.UniqueConstraint(name="candle_identity", fields=["stock", "interval", "start"]),
             models.CheckConstraint(
-                name="candle_low_high", condition=Q(low__lte=F("open"), high__gte=F("open"))
+                name="candle_low_high",
+                condition=Q(low__lte=F("open"), high__gte=F("open"))
+                & Q(low__lte=F("close"), high__gte=F("close")),
             ),
+            models.CheckConstraint(name="candle_volume_not_negative", condition=Q(volume__gte=0)),
         ]
 
     def __str__(self) -> str:

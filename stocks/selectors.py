@@ -173,7 +173,7 @@ def _sum_of_candles(stock_id: str, from_date: datetime | None, to_date: datetime
     return _summed(
         Candle.objects,
         conditions,
-        {"high": "high", "low": "low", "total": "price_sum", "count": Sum("ticks")},
+        {"high": "tick_high", "low": "tick_low", "total": "price_sum", "count": Sum("ticks")},
     )
 
 

@@ -2,6 +2,7 @@
 
 from trade.apis.batches import BasketView, BatchView
 from trade.apis.bounded import BuyView, SellView
+from trade.apis.candles import CandlesView
 from trade.apis.orders import OrdersView, OrderView
 from trade.apis.portfolio import PortfolioView, TransactionsView
 from trade.apis.stocks import MarketStockView
@@ -15,6 +16,7 @@ urlpatterns = [
     route("users/<user_id>/sell", SellView, "user-sell"),
     route("users/<user_id>/transactions", TransactionsView, "user-transactions"),
     route("stocks/<stock_id>", MarketStockView, "stock"),
+    route("stocks/<stock_id>/candles", CandlesView, "stock-candles"),
     route("orders", OrdersView, "orders"),
     route("orders/batch", BatchView, "orders-batch"),
     route("orders/basket", BasketView, "orders-basket"),

@@ -34,6 +34,7 @@ class Migration(migrations.Migration):
                 ('taker_fee_bps', models.PositiveSmallIntegerField(default=0, validators=[django.core.validators.MaxValueValidator(1000)])),
                 ('sequence', models.BigIntegerField(default=0, editable=False)),
                 ('trade_sequence', models.BigIntegerField(default=0, editable=False)),
+                ('tick_sequence', models.BigIntegerField(default=0, editable=False)),
                 ('last_price', users.fields.FixedPointField(editable=False, null=True)),
                 ('last_tick_at', models.DateTimeField(editable=False, null=True)),
                 ('quote_price', users.fields.FixedPointField(editable=False, null=True)),
@@ -93,6 +94,9 @@ class Migration(migrations.Migration):
                 ('low', users.fields.FixedPointField()),
                 ('close', users.fields.FixedPointField()),
                 ('price_sum', users.fields.FixedPointField()),
+                ('volume', models.BigIntegerField(default=0)),
+                ('tick_high', users.fields.FixedPointField(null=True)),
+                ('tick_low', users.fields.FixedPointField(null=True)),
                 ('ticks', models.BigIntegerField()),
                 ('opened_at', models.DateTimeField()),
                 ('closed_at', models.DateTimeField()),
@@ -100,7 +104,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['stock', 'interval', 'start'],
-                'constraints': [models.UniqueConstraint(fields=('stock', 'interval', 'start'), name='candle_identity'), models.CheckConstraint(condition=models.Q(('high__gte', models.F('open')), ('low__lte', models.F('open'))), name='candle_low_high')],
+                'constraints': [models.UniqueConstraint(fields=('stock', 'interval', 'start'), name='candle_identity'), models.CheckConstraint(condition=models.Q(('high__gte', models.F('open')), ('low__lte', models.F('open')), ('high__gte', models.F('close')), ('low__lte', models.F('close'))), name='candle_low_high'), models.CheckConstraint(condition=models.Q(('volume__gte', 0)), name='candle_volume_not_negative')],
             },
         ),
         migrations.CreateModel(

@@ -1,13 +1,14 @@
-"""Candles: what ticks did in each minute, hour and day, kept as they arrive.
+"""Candles: what ticks and trades did in each minute, hour and day, kept as they arrive.
 
-A batch is summed up in memory and merged into the stored rows by one statement. A late tick corrects
-the candle of its own time: `opened_at` and `closed_at` say whether it replaces the open or the close.
+A batch is summed up in memory and merged into the stored rows by one statement. What comes late corrects
+the candle of its own time: `opened_at` and `closed_at` say whether it replaces the open or the close. Of
+two at one time the one with the lower sequence opens and the other closes.
 """
 
 from collections.abc import Iterable
 from copy import copy
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple
 
 from stocks.models import Candle
 from users.rows import Row, upsert_rows
@@ -16,60 +17,72 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-class PricedAt(Protocol):
-    """What a candle needs to know of a tick. The price is in units."""
+class Print(NamedTuple):
+    """One price of a stock, at its time: a tick, or a trade of `volume` shares. The price is in units."""
+
+    sequence: int
+    price: int
+    timestamp: datetime
+    volume: int = 0
 
     @property
-    def price(self) -> int: ...
-    @property
-    def timestamp(self) -> datetime: ...
+    def is_tick(self) -> bool:
+        """A trade is never of nothing."""
+        return not self.volume
 
 
 class _Bucket:
-    """What some ticks did in one interval."""
+    """What some prints did in one interval."""
 
-    __slots__ = ("close", "closed_at", "high", "low", "open", "opened_at", "price_sum", "ticks")
+    __slots__ = (
+        *("open", "high", "low", "close", "opened_at", "closed_at"),
+        *("volume", "tick_high", "tick_low", "price_sum", "ticks"),
+    )
 
-    def __init__(self, price: int, timestamp: datetime) -> None:
-        self.open = self.high = self.low = self.close = self.price_sum = price
-        self.opened_at = self.closed_at = timestamp
-        self.ticks = 1
+    tick_high: int | None
+    tick_low: int | None
 
-    def add(self, price: int, timestamp: datetime) -> None:
+    def __init__(self, first: Print) -> None:
+        self.open = self.high = self.low = self.close = first.price
+        self.opened_at = self.closed_at = first.timestamp
+        self.volume = first.volume
+        self.tick_high = self.tick_low = first.price if first.is_tick else None
+        self.price_sum, self.ticks = (first.price, 1) if first.is_tick else (0, 0)
+
+    def add(self, one: Print) -> None:
+        """Take in a print with a higher sequence."""
+        _, price, timestamp, volume = one
         self.high = max(self.high, price)
         self.low = min(self.low, price)
-        self.price_sum += price
-        self.ticks += 1
         if timestamp < self.opened_at:
             self.open, self.opened_at = price, timestamp
         if timestamp >= self.closed_at:
             self.close, self.closed_at = price, timestamp
+        if volume:
+            self.volume += volume
+            return
+        self.ticks += 1
+        self.price_sum += price
+        self.tick_high = max(price, self.tick_high or price)
+        self.tick_low = min(price, self.tick_low or price)
 
-    def merge(self, later: "_Bucket") -> None:
-        """Take in a bucket of the same interval whose ticks came after these."""
-        self.high = max(self.high, later.high)
-        self.low = min(self.low, later.low)
-        self.price_sum += later.price_sum
-        self.ticks += later.ticks
-        if later.opened_at < self.opened_at:
-            self.open, self.opened_at = later.open, later.opened_at
-        if later.closed_at >= self.closed_at:
-            self.close, self.closed_at = later.close, later.closed_at
+    def merge(self, other: "_Bucket") -> None:
+        """Take in a bucket of another time."""
+        self.high = max(self.high, other.high)
+        self.low = min(self.low, other.low)
+        self.volume += other.volume
+        self.price_sum += other.price_sum
+        self.ticks += other.ticks
+        if other.opened_at < self.opened_at:
+            self.open, self.opened_at = other.open, other.opened_at
+        if other.closed_at > self.closed_at:
+            self.close, self.closed_at = other.close, other.closed_at
+        if other.tick_high is not None and other.tick_low is not None:
+            self.tick_high = max(other.tick_high, self.tick_high or other.tick_high)
+            self.tick_low = min(other.tick_low, self.tick_low or other.tick_low)
 
 
-_CANDLE_COLUMNS = (
-    "stock_id",
-    "interval",
-    "start",
-    "open",
-    "high",
-    "low",
-    "close",
-    "price_sum",
-    "ticks",
-    "opened_at",
-    "closed_at",
-)
+_CANDLE_COLUMNS = ("stock_id", "interval", "start", *_Bucket.__slots__)
 
 
 def _on_candle_conflict() -> str:
@@ -77,6 +90,9 @@ def _on_candle_conflict() -> str:
         return (
             f'"{column}" = CASE WHEN {condition} THEN excluded."{column}" ELSE stocks_candle."{column}" END'
         )
+
+    def added(column: str) -> str:
+        return f'"{column}" = stocks_candle."{column}" + excluded."{column}"'
 
     earlier = "excluded.opened_at < stocks_candle.opened_at"
     later = "excluded.closed_at >= stocks_candle.closed_at"
@@ -87,8 +103,12 @@ def _on_candle_conflict() -> str:
         better("opened_at", earlier),
         better("close", later),
         better("closed_at", later),
-        "price_sum = stocks_candle.price_sum + excluded.price_sum",
-        "ticks = stocks_candle.ticks + excluded.ticks",
+        # A NULL on the stored side gives way; one on the other side makes the condition NULL, so it stays.
+        better(
+            "tick_high", "stocks_candle.tick_high IS NULL OR excluded.tick_high > stocks_candle.tick_high"
+        ),
+        better("tick_low", "stocks_candle.tick_low IS NULL OR excluded.tick_low < stocks_candle.tick_low"),
+        *map(added, ("volume", "price_sum", "ticks")),
     ]
     return f'ON CONFLICT (stock_id, "interval", "start") DO UPDATE SET {", ".join(assignments)}'
 
@@ -96,15 +116,15 @@ def _on_candle_conflict() -> str:
 _ON_CANDLE_CONFLICT = _on_candle_conflict()
 
 
-def merge_candles(stock_id: str, ticks: Iterable[PricedAt]) -> None:
-    """Take ticks of one stock into its candles."""
+def merge_candles(stock_id: str, prints: Iterable[Print]) -> None:
+    """Take prints of one stock into its candles. They come in the order of their sequences."""
     minutes: dict[int, _Bucket] = {}
-    for tick in ticks:
-        start = (tick.timestamp - EPOCH) // MINUTE * 60
-        if (bucket := minutes.get(start)) is None:
-            minutes[start] = _Bucket(tick.price, tick.timestamp)
+    for one in prints:
+        start = (one.timestamp - EPOCH) // MINUTE * 60
+        if (minute := minutes.get(start)) is None:
+            minutes[start] = _Bucket(one)
         else:
-            bucket.add(tick.price, tick.timestamp)
+            minute.add(one)
     rows: list[Row] = []
     for interval in Candle.Interval.values:
         buckets: dict[int, _Bucket] = {}
@@ -119,16 +139,5 @@ def merge_candles(stock_id: str, ticks: Iterable[PricedAt]) -> None:
 
 
 def _candle_row(stock_id: str, interval: int, start: int, bucket: _Bucket) -> Row:
-    return (
-        stock_id,
-        interval,
-        EPOCH + timedelta(seconds=start),
-        bucket.open,
-        bucket.high,
-        bucket.low,
-        bucket.close,
-        bucket.price_sum,
-        bucket.ticks,
-        bucket.opened_at,
-        bucket.closed_at,
-    )
+    values = (getattr(bucket, name) for name in _Bucket.__slots__)
+    return (stock_id, interval, EPOCH + timedelta(seconds=start), *values)

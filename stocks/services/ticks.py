@@ -3,12 +3,12 @@
 Whoever holds a stock's row lock is matching that stock: sequences are taken under it. Prices are units.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from stocks.models import Stock, Tick
-from stocks.services.candles import merge_candles
+from stocks.services.candles import Print, merge_candles
 from users.exceptions import Refusal
 from users.rows import (
     fetch_rows,
@@ -46,6 +46,7 @@ MAX_TIMES = 5_000
 _COLUMNS = (
     "sequence",
     "trade_sequence",
+    "tick_sequence",
     "status",
     "last_price",
     "last_tick_at",
@@ -68,6 +69,7 @@ class LockedStock:
     stock_id: str
     sequence: int
     trade_sequence: int
+    tick_sequence: int
     status: str
     last_price: int | None
     last_tick_at: datetime | None
@@ -145,8 +147,8 @@ def stored_identities(stock: LockedStock, ticks: Collection[FeedTick]) -> set[Ti
     return identities
 
 
-def store_ticks(stock_id: str, ticks: Collection[StoredTick]) -> None:
-    """Insert ticks and take them into the candles."""
+def store_prices(stock_id: str, ticks: Collection[StoredTick], trades: Iterable[Print] = ()) -> None:
+    """Insert ticks, and take them and the prices of `trades` into the candles."""
     insert_rows(
         Tick,
         ["stock_id", "sequence", "price", "availability", "timestamp", "is_late"],
@@ -155,4 +157,5 @@ def store_ticks(stock_id: str, ticks: Collection[StoredTick]) -> None:
             for tick in ticks
         ],
     )
-    merge_candles(stock_id, ticks)
+    prints = [Print(tick.sequence, tick.price, tick.timestamp) for tick in ticks]
+    merge_candles(stock_id, sorted([*prints, *trades]))

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from stocks.models import Stock
-from stocks.services.ticks import StoredTick, lock_stock, store_ticks, write_stock
+from stocks.services.ticks import StoredTick, lock_stock, store_prices, write_stock
 
 # (price in units, availability, timestamp)
 Update = tuple[int, int, datetime]
@@ -22,10 +22,11 @@ def feed(stock_id: str, updates: Iterable[Update]) -> None:
     for price, availability, timestamp in updates:
         is_late = stock.last_tick_at is not None and timestamp < stock.last_tick_at
         stock.sequence += 1
+        stock.tick_sequence = stock.sequence
         ticks.append(StoredTick(stock.sequence, price, availability, timestamp, is_late))
         stock.count_tick(price, timestamp)
         if not is_late:
             stock.last_price = stock.quote_price = price
             stock.quote_availability = availability
-    store_ticks(stock_id, ticks)
+    store_prices(stock_id, ticks)
     write_stock(stock)

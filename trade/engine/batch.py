@@ -14,7 +14,15 @@ from typing import Any
 from django.db import transaction
 
 from stocks.models import Stock
-from stocks.services.ticks import LockedStock, StoredTick, TickIdentity, lock_stock, store_ticks, write_stock
+from stocks.services.candles import Print
+from stocks.services.ticks import (
+    LockedStock,
+    StoredTick,
+    TickIdentity,
+    lock_stock,
+    store_prices,
+    write_stock,
+)
 from trade.engine.books import Books
 from trade.matching import Event, Market, Order, Trade
 from trade.selectors.resting import hold_of_order, orders_by_id
@@ -153,13 +161,15 @@ def _write(batch: Batch, touched: Collection[Order], freed: Collection[Order]) -
             stock_id=stock.stock_id, events=batch.events, touched=touched, freed=freed, now=batch.now
         )
     store_new_prices(batch.new_prices)
-    if batch.ticks:
-        store_ticks(stock.stock_id, batch.ticks)
+    trades = [event for event in batch.events if isinstance(event, Trade)]
+    if batch.ticks or trades:
+        prints = [Print(trade.sequence, trade.price, batch.now, trade.quantity) for trade in trades]
+        store_prices(stock.stock_id, batch.ticks, prints)
     stock.sequence = market.sequence
     stock.status = (Stock.Status.HALTED if market.halted else Stock.Status.OPEN).value
     stock.last_price = market.last_price
-    trades = [event.sequence for event in batch.events if isinstance(event, Trade)]
-    stock.trade_sequence = max(trades, default=stock.trade_sequence)
+    stock.trade_sequence = max((trade.sequence for trade in trades), default=stock.trade_sequence)
+    stock.tick_sequence = max((tick.sequence for tick in batch.ticks), default=stock.tick_sequence)
     if (quote := market.quote) is not None:
         stock.quote_price, stock.quote_availability, stock.quote_bid_quantity = quote[:3]
         stock.quote_ask_quantity, stock.quote_sequence = quote[3:]

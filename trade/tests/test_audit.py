@@ -91,10 +91,13 @@ CORRUPTIONS = [
     ("stock_last_price", "UPDATE stocks_stock SET trade_sequence = trade_sequence - 1"),
     ("candle_minutes", 'UPDATE stocks_candle SET ticks = ticks + 1 WHERE "interval" = 60'),
     ("candle_minutes", 'DELETE FROM stocks_candle WHERE "interval" = 60'),
-    ("candle_edges", 'UPDATE stocks_candle SET "close" = "close" + 1 WHERE "interval" = 60'),
+    ("candle_minutes", 'UPDATE stocks_candle SET volume = volume + 1 WHERE "interval" = 60'),
+    ("candle_minutes", 'UPDATE stocks_candle SET high = high + 1 WHERE "interval" = 60'),
+    ("candle_minutes", 'UPDATE stocks_candle SET tick_high = NULL WHERE "interval" = 60'),
+    ("candle_edges", 'UPDATE stocks_candle SET "close" = low + high - "close" WHERE "interval" = 60'),
     ("candle_hours", 'UPDATE stocks_candle SET high = high + 1 WHERE "interval" = 3600'),
     ("candle_hours", 'DELETE FROM stocks_candle WHERE "interval" = 3600'),
-    ("candle_days", 'UPDATE stocks_candle SET "close" = "close" + 1 WHERE "interval" = 86400'),
+    ("candle_days", 'UPDATE stocks_candle SET "close" = low + high - "close" WHERE "interval" = 86400'),
     ("candle_days", 'DELETE FROM stocks_candle WHERE "interval" = 86400'),
 ]
 
@@ -106,12 +109,14 @@ def broken(findings: list[Finding]) -> dict[str, tuple[str, ...]]:
 @contextmanager
 def undone() -> Iterator[None]:
     """Whatever is done inside is rolled back."""
+    ("stock_figures", "UPDATE stocks_stock SET tick_sequence = tick_sequence - 1"),
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
 
 
 def corrupt(sql: str) -> int:
+    ("candle_hours", 'UPDATE stocks_candle SET volume = volume + 1 WHERE "interval" = 3600'),
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return cursor.rowcount

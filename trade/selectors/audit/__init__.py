@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from trade.selectors.audit.candles import CANDLE_CHECKS
 from trade.selectors.audit.cash import CASH_CHECKS
 from trade.selectors.audit.check import Check
 from trade.selectors.audit.feed import FEED_CHECKS
@@ -23,7 +24,7 @@ from trade.selectors.audit.orders import ORDER_CHECKS
 from trade.selectors.audit.shares import SHARE_CHECKS
 from trade.selectors.audit.snapshot import read_snapshot
 
-CHECKS: tuple[Check, ...] = (*CASH_CHECKS, *SHARE_CHECKS, *ORDER_CHECKS, *FEED_CHECKS)
+CHECKS: tuple[Check, ...] = (*CASH_CHECKS, *SHARE_CHECKS, *ORDER_CHECKS, *FEED_CHECKS, *CANDLE_CHECKS)
 # Offenders named per check: enough to start looking, few enough to read.
 MAX_OFFENDERS = 5
 

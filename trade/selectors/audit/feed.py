@@ -1,10 +1,5 @@
-"""Feed and numbering: ticks, what was traded with them, what is summed up of them, and the one sequence."""
+"""Feed and numbering: ticks, what was traded with them, their running figures, and the one sequence."""
 
-from collections.abc import Callable
-
-from django.db import connection
-
-from stocks.models import Candle
 from trade.selectors.audit.check import Check
 
 _SEQUENCE = """
@@ -91,12 +86,13 @@ WHERE CASE WHEN "timestamp" < newest_before THEN NOT is_late ELSE is_late END
 
 _FIGURES = """
 SELECT s.stock_id, s.tick_count, k.ticks, s.tick_price_sum, k.price_sum, s.highest_price, k.highest,
-    s.lowest_price, k.lowest, s.last_tick_at, k.newest, s.quote_sequence, k.newest_in_time
+    s.lowest_price, k.lowest, s.last_tick_at, k.newest, s.quote_sequence, k.newest_in_time,
+    s.tick_sequence, k.newest_sequence
 FROM stocks_stock s
 LEFT JOIN (
     SELECT stock_id, COUNT(*) AS ticks, SUM(price) AS price_sum, MAX(price) AS highest,
         MIN(price) AS lowest, MAX("timestamp") AS newest,
-        MAX(CASE WHEN is_late THEN 0 ELSE sequence END) AS newest_in_time
+        MAX(CASE WHEN is_late THEN 0 ELSE sequence END) AS newest_in_time, MAX(sequence) AS newest_sequence
     FROM stocks_tick GROUP BY stock_id
 ) k ON k.stock_id = s.stock_id
 WHERE s.tick_count <> COALESCE(k.ticks, 0)
@@ -104,6 +100,7 @@ WHERE s.tick_count <> COALESCE(k.ticks, 0)
     OR COALESCE(s.highest_price, 0) <> COALESCE(k.highest, 0)
     OR COALESCE(s.lowest_price, 0) <> COALESCE(k.lowest, 0)
     OR s.quote_sequence <> COALESCE(k.newest_in_time, 0)
+    OR s.tick_sequence <> COALESCE(k.newest_sequence, 0)
     OR (s.last_tick_at IS NULL) <> (k.newest IS NULL)
     OR s.last_tick_at <> k.newest
 """
@@ -120,86 +117,6 @@ SELECT * FROM (
 ) newest
 WHERE trade_sequence <> COALESCE(newest_trade, 0) OR COALESCE(last_price, 0) <> COALESCE(newest_price, 0)
 """
-
-
-def _minute_of(column: str) -> str:
-    """The start of the minute that a time lies in, as candles store it."""
-    if connection.vendor == "postgresql":
-        return f"date_trunc('minute', {column}, 'UTC')"
-    return f"substr({column}, 1, 16) || ':00'"  # a time is text in UTC here
-
-
-def _minute_candles() -> str:
-    return f"""
-SELECT stock_id, "start", SUM(tick_count) AS ticks, SUM(candle_ticks) AS candle_ticks
-FROM (
-    SELECT stock_id, {_minute_of('"timestamp"')} AS "start", COUNT(*) AS tick_count, SUM(price) AS price_sum,
-        MAX(price) AS high, MIN(price) AS low, MIN("timestamp") AS opened_at, MAX("timestamp") AS closed_at,
-        0 AS candle_ticks
-    FROM stocks_tick GROUP BY 1, 2
-    UNION ALL
-    SELECT stock_id, "start", -ticks, -price_sum, -high, -low, opened_at, closed_at, ticks
-    FROM stocks_candle WHERE "interval" = {Candle.Interval.MINUTE.value}
-) parts
-GROUP BY stock_id, "start"
-HAVING SUM(tick_count) <> 0 OR SUM(price_sum) <> 0 OR SUM(high) <> 0 OR SUM(low) <> 0
-    OR MIN(opened_at) <> MAX(opened_at) OR MIN(closed_at) <> MAX(closed_at)
-"""
-
-
-# Of two ticks at one time, the one that came first opens and the one that came last closes. `+ 0` keeps
-# the planner from walking all ticks by sequence where a handful have that time.
-_MINUTE_EDGES = f"""
-SELECT * FROM (
-    SELECT c.stock_id, c."start", c.open, c.close,
-        (SELECT k.price FROM stocks_tick k WHERE k.stock_id = c.stock_id AND k."timestamp" = c.opened_at
-            ORDER BY k.sequence + 0 LIMIT 1) AS first_price,
-        (SELECT k.price FROM stocks_tick k WHERE k.stock_id = c.stock_id AND k."timestamp" = c.closed_at
-            ORDER BY k.sequence + 0 DESC LIMIT 1) AS last_price
-    FROM stocks_candle c WHERE c."interval" = {Candle.Interval.MINUTE.value}
-) candles
-WHERE COALESCE(first_price, 0) <> open OR COALESCE(last_price, 0) <> close
-"""
-
-
-def _longer_candles(interval: Candle.Interval, parts: Candle.Interval) -> Callable[[], str]:
-    """Candles of one interval against those of the next shorter, whose first opens and last closes it."""
-    unit = {Candle.Interval.HOUR: "hour", Candle.Interval.DAY: "day"}[interval]
-    text = {"hour": "substr(\"start\", 1, 13) || ':00:00'", "day": "substr(\"start\", 1, 10) || ' 00:00:00'"}
-
-    def offenders() -> str:
-        is_postgresql = connection.vendor == "postgresql"
-        start = f"date_trunc('{unit}', \"start\", 'UTC')" if is_postgresql else text[unit]
-        return f"""
-SELECT stock_id, longer_start AS "start", SUM(tick_count) AS ticks, SUM(candle_ticks) AS candle_ticks
-FROM (
-    SELECT p.stock_id, p.longer_start, p.tick_count, p.price_sum, p.high, p.low, p.opened_at, p.closed_at,
-        first.open, last.close, 0 AS candle_ticks
-    FROM (
-        SELECT stock_id, {start} AS longer_start, SUM(ticks) AS tick_count, SUM(price_sum) AS price_sum,
-            MAX(high) AS high, MIN(low) AS low, MIN(opened_at) AS opened_at, MAX(closed_at) AS closed_at,
-            MIN("start") AS first_start, MAX("start") AS last_start
-        FROM stocks_candle WHERE "interval" = {parts.value} GROUP BY 1, 2
-    ) p
-    JOIN stocks_candle first ON first.stock_id = p.stock_id
-        AND first."interval" = {parts.value} AND first."start" = p.first_start
-    JOIN stocks_candle last ON last.stock_id = p.stock_id
-        AND last."interval" = {parts.value} AND last."start" = p.last_start
-    UNION ALL
-    SELECT stock_id, "start", -ticks, -price_sum, -high, -low, opened_at, closed_at, -open, -close, ticks
-    FROM stocks_candle WHERE "interval" = {interval.value}
-) parts
-GROUP BY stock_id, longer_start
-HAVING SUM(tick_count) <> 0 OR SUM(price_sum) <> 0 OR SUM(high) <> 0 OR SUM(low) <> 0
-    OR SUM(open) <> 0 OR SUM(close) <> 0
-    OR MIN(opened_at) <> MAX(opened_at) OR MIN(closed_at) <> MAX(closed_at)
-"""
-
-    return offenders
-
-
-def _candles(interval: Candle.Interval) -> str:
-    return f'stocks_candle WHERE "interval" = {interval.value}'
 
 
 FEED_CHECKS = (
@@ -259,33 +176,5 @@ FEED_CHECKS = (
         "stocks_stock",
         "stocks",
         _LAST_PRICE,
-    ),
-    Check(
-        "candle_minutes",
-        "minute candles sum up the ticks",
-        _candles(Candle.Interval.MINUTE),
-        "candles",
-        _minute_candles,
-    ),
-    Check(
-        "candle_edges",
-        "minute candles open with the first tick and close with the last",
-        _candles(Candle.Interval.MINUTE),
-        "candles",
-        _MINUTE_EDGES,
-    ),
-    Check(
-        "candle_hours",
-        "hour candles sum up the minutes",
-        _candles(Candle.Interval.HOUR),
-        "candles",
-        _longer_candles(Candle.Interval.HOUR, Candle.Interval.MINUTE),
-    ),
-    Check(
-        "candle_days",
-        "day candles sum up the hours",
-        _candles(Candle.Interval.DAY),
-        "candles",
-        _longer_candles(Candle.Interval.DAY, Candle.Interval.HOUR),
     ),
 )

@@ -52,6 +52,7 @@ def stock_row(market: Market) -> LockedStock:
         stock_id=STOCK_ID,
         sequence=market.sequence,
         trade_sequence=0,
+        tick_sequence=0,
         status="halted" if market.halted else "open",
         last_price=market.last_price,
         last_tick_at=None,

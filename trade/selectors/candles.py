@@ -1,0 +1,200 @@
+"""Candles of every interval over any range: minutes, hours and days as they are stored, the others made of parts.
+
+5m and 15m are made of minutes, 1s of the ticks and trades themselves: a candle a second would be another row
+for nearly every tick, and nobody looks at seconds of last year. Whatever the range, a page reads at most some
+ten thousand rows. Prices are units.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+from stocks.models import Candle
+from users.rows import Row, fetch_rows, read_time, stored_time
+
+# Seconds of each interval there is, by its name.
+INTERVALS = {"1s": 1, "1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "1d": 86_400}
+# Rows that a page of candles made of parts reads, unless a single candle has more.
+MAX_PARTS = 10_000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# On a day, and with room for one behind it.
+_END = datetime(9999, 12, 30, tzinfo=UTC)
+_COLUMNS = '"start", open, high, low, close, volume, ticks'
+_STORED = frozenset(Candle.Interval.values)
+
+
+class CandleRow(NamedTuple):
+    """What ticks and trades did in the interval that begins at `start`; `volume` in shares."""
+
+    start: datetime
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+    ticks: int
+
+
+class CandlePage(NamedTuple):
+    """Candles, oldest first; whether the range has more of them on the side that was not reached."""
+
+    candles: list[CandleRow]
+    has_more: bool
+
+
+class _Window(NamedTuple):
+    """Starts of candles: `first` <= start < `end`, each None where it is open. Read from which end?"""
+
+    interval: timedelta
+    first: datetime | None
+    end: datetime | None
+    forward: bool
+
+    @property
+    def direction(self) -> str:
+        return "ASC" if self.forward else "DESC"
+
+
+def candle_page(
+    stock_id: str,
+    interval: str,
+    *,
+    from_date: datetime | None = None,
+    to_date: datetime | None = None,
+    limit: int,
+) -> CandlePage:
+    """Up to `limit` candles whose starts lie in an inclusive range: its first ones, or without `from_date` its last.
+
+    A page may be shorter than `limit` and yet have more: when its candles have very many parts.
+    """
+    seconds = INTERVALS[interval]
+    window = _window(seconds, from_date, to_date)
+    if seconds in _STORED:
+        candles = _stored(stock_id, seconds, window, limit + 1)
+        has_more = False
+    else:
+        candles, has_more = _made(stock_id, seconds, window, limit + 1)
+    has_more = has_more or len(candles) > limit
+    candles = candles[:limit]
+    return CandlePage(candles if window.forward else candles[::-1], has_more)
+
+
+def start_of(moment: datetime, interval: str) -> datetime:
+    """The start of the candle that a moment belongs to."""
+    return _floor(moment, timedelta(seconds=INTERVALS[interval]))
+
+
+def _window(seconds: int, from_date: datetime | None, to_date: datetime | None) -> _Window:
+    interval = timedelta(seconds=seconds)
+    first = None if from_date is None else _ceil(min(from_date, _END), interval)
+    end = None if to_date is None else _floor(min(to_date, _END), interval) + interval
+    return _Window(interval, first, end, from_date is not None)
+
+
+def _floor(moment: datetime, interval: timedelta) -> datetime:
+    return moment - (moment - _EPOCH) % interval
+
+
+def _ceil(moment: datetime, interval: timedelta) -> datetime:
+    return moment + (_EPOCH - moment) % interval
+
+
+# --- As they are stored -----------------------------------------------------------------------------------
+
+
+def _stored(stock_id: str, seconds: int, window: _Window, limit: int) -> list[CandleRow]:
+    condition, parameters = _condition(window, '"start"')
+    rows = fetch_rows(
+        f'SELECT {_COLUMNS} FROM stocks_candle WHERE stock_id = %s AND "interval" = %s {condition} '
+        f'ORDER BY "start" {window.direction} LIMIT %s',
+        [stock_id, seconds, *parameters, limit],
+    )
+    return [CandleRow(_aware(start), *figures) for start, *figures in rows]
+
+
+def _condition(window: _Window, column: str) -> tuple[str, list[object]]:
+    """What a WHERE says about `column`, and its parameters."""
+    sql, parameters = "", []
+    for operator, moment in ((">=", window.first), ("<", window.end)):
+        if moment is not None:
+            sql += f" AND {column} {operator} %s"
+            parameters.append(stored_time(moment))
+    return sql, parameters
+
+
+def _aware(value: datetime) -> datetime:
+    moment = read_time(value)
+    assert moment is not None
+    return moment
+
+
+# --- Made of parts ----------------------------------------------------------------------------------------
+
+
+def _made(stock_id: str, seconds: int, window: _Window, limit: int) -> CandlePage:
+    """Candles made of minutes or of single prices, in the order in which the window is read."""
+    max_parts = MAX_PARTS
+    while True:
+        if seconds == 1:
+            parts, is_cut = _prints(stock_id, window, max_parts)
+        else:
+            parts, is_cut = _minutes(stock_id, window, min(max_parts, limit * seconds // 60))
+        by_start = groupby(parts, key=lambda part: _floor(part.start, window.interval))
+        candles = [_joined(start, group, window.forward) for start, group in by_start]
+        if not is_cut:
+            return CandlePage(candles, False)
+        # There may be more of the last one.
+        if len(candles) > 1:
+            return CandlePage(candles[:-1], True)
+        max_parts *= 2
+
+
+def _joined(start: datetime, group: Iterable[CandleRow], forward: bool) -> CandleRow:
+    parts = list(group) if forward else list(group)[::-1]
+    return CandleRow(
+        start,
+        parts[0].open,
+        max(part.high for part in parts),
+        min(part.low for part in parts),
+        parts[-1].close,
+        sum(part.volume for part in parts),
+        sum(part.ticks for part in parts),
+    )
+
+
+def _minutes(stock_id: str, window: _Window, limit: int) -> tuple[list[CandleRow], bool]:
+    """Up to `limit` minutes of the window, and whether there are more."""
+    rows = _stored(stock_id, Candle.Interval.MINUTE.value, window, limit + 1)
+    return rows[:limit], len(rows) > limit
+
+
+def _prints(stock_id: str, window: _Window, limit: int) -> tuple[list[CandleRow], bool]:
+    """Ticks and trades of the window as candles of a moment each, up to where both are complete."""
+    sources = [
+        _prints_of(stock_id, "stocks_tick", '"timestamp"', "0, 1", window, limit + 1),
+        _prints_of(stock_id, "trade_trade", "executed_at", "quantity, 0", window, limit + 1),
+    ]
+    reach = [rows[-1][0] for rows in sources if len(rows) > limit]
+    rows = sorted([row for rows in sources for row in rows], key=itemgetter(0, 1), reverse=not window.forward)
+    if reach:
+        until = min(reach) if window.forward else max(reach)
+        rows = [row for row in rows if (row[0] <= until if window.forward else row[0] >= until)]
+    prints = [
+        CandleRow(_aware(moment), price, price, price, price, volume, ticks)
+        for moment, _, price, volume, ticks in rows
+    ]
+    return prints, bool(reach)
+
+
+def _prints_of(
+    stock_id: str, table: str, column: str, volume_and_ticks: str, window: _Window, limit: int
+) -> list[Row]:
+    condition, parameters = _condition(window, column)
+    return fetch_rows(
+        f"SELECT {column}, sequence, price, {volume_and_ticks} FROM {table} WHERE stock_id = %s {condition} "
+        f"ORDER BY {column} {window.direction}, sequence {window.direction} LIMIT %s",
+        [stock_id, *parameters, limit],
+    )
