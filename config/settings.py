@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -37,6 +38,14 @@ def kept_secret_key() -> str:
         finally:
             draft.unlink()
     return path.read_text().strip()
+
+
+def one_of(name: str, *words: str) -> str:
+    """A setting that is one of `words`; the first when it is not set."""
+    word = env.str(name, default=words[0])
+    if word not in words:
+        raise ImproperlyConfigured(f"{name} is {word!r}, but must be one of: {', '.join(words)}")
+    return word
 
 
 SECRET_KEY = env.str("SECRET_KEY", default="") or kept_secret_key()
@@ -143,6 +152,8 @@ STARTING_BALANCE = Decimal(env.str("STARTING_BALANCE", default="0"))
 MARKET_ORDER_COLLAR = Decimal(env.str("MARKET_ORDER_COLLAR", default="0.10"))
 # Threads that reserve and match in each process. SQLite has one writer, so more would only wait.
 ENGINE_THREADS = env.int("ENGINE_THREADS", default=1 if _database["ENGINE"].endswith("sqlite3") else 3)
+# Deferred: what a trade brings is not spendable before it is settled, by REST or `manage.py settle_trades`.
+SETTLEMENT = one_of("SETTLEMENT", "immediate", "deferred")
 # How long a caller waits for the match before the answer says PENDING.
 ORDER_ANSWER_TIMEOUT_S = env.float("ORDER_ANSWER_TIMEOUT_S", default=10.0)
 # A pending order this old has lost the process that took it: any other may match it.

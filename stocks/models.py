@@ -172,7 +172,9 @@ class Holding(models.Model):
     stock = models.ForeignKey(Stock, on_delete=models.PROTECT, related_name="holdings")
     quantity = models.BigIntegerField(default=0)
     reserved = models.BigIntegerField(default=0)
-    # What the shares held now cost in all; granted shares cost nothing.
+    # Bought, and not settled yet: beside `quantity`, and not for sale.
+    unsettled = models.BigIntegerField(default=0)
+    # What the shares held now, unsettled ones included, cost in all; granted shares cost nothing.
     cost = FixedPointField(default=Decimal(0))
 
     class Meta:
@@ -183,6 +185,7 @@ class Holding(models.Model):
                 name="holding_reserved_within_quantity",
                 condition=Q(reserved__gte=0, reserved__lte=F("quantity")),
             ),
+            models.CheckConstraint(name="holding_unsettled_not_negative", condition=Q(unsettled__gte=0)),
             models.CheckConstraint(name="holding_cost_not_negative", condition=Q(cost__gte=0)),
         ]
 

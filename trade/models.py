@@ -109,6 +109,11 @@ class Order(models.Model):
                 name="order_open_till",
                 condition=Q(remaining_quantity__gt=0, expires_at__isnull=False),
             ),
+            models.Index(
+                fields=["created_at"],
+                name="order_open_day",
+                condition=Q(remaining_quantity__gt=0, time_in_force="day"),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -184,6 +189,7 @@ class Trade(models.Model):
     buyer_fee = FixedPointField(default=Decimal(0))
     seller_fee = FixedPointField(default=Decimal(0))
     executed_at = models.DateTimeField()
+    # Null: what it brought lies among the unsettled amounts of its two users.
     settled_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -201,6 +207,10 @@ class Trade(models.Model):
                 | Q(source="feed", buyer__isnull=True, seller__isnull=False, tick_sequence__isnull=False)
                 | Q(source="feed", buyer__isnull=False, seller__isnull=True, tick_sequence__isnull=False),
             ),
+            models.CheckConstraint(
+                name="trade_settled_after_execution",
+                condition=Q(settled_at__isnull=True) | Q(settled_at__gte=F("executed_at")),
+            ),
         ]
         indexes = [
             models.Index(
@@ -210,6 +220,9 @@ class Trade(models.Model):
                 fields=["seller", "-trade_id"], name="trade_seller_newest", condition=Q(seller__isnull=False)
             ),
             models.Index(fields=["stock", "executed_at"], name="trade_stock_time"),
+            models.Index(
+                fields=["stock", "trade_id"], name="trade_unsettled", condition=Q(settled_at__isnull=True)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 A `CashAccount` is the running total of its `LedgerEntry` rows: `balance` equals the newest entry's
 `balance_after`, at every commit. `reserved` is the part of the balance that open buy orders hold.
+`unsettled` lies beside the balance: proceeds of sales that have not settled, and are not in the ledger yet.
 """
 
 from decimal import Decimal
@@ -35,6 +36,7 @@ class CashAccount(models.Model):
     user = models.OneToOneField(User, on_delete=models.PROTECT, primary_key=True, related_name="account")
     balance = FixedPointField(default=Decimal(0))
     reserved = FixedPointField(default=Decimal(0))
+    unsettled = FixedPointField(default=Decimal(0))
 
     class Meta:
         constraints = [
@@ -42,6 +44,7 @@ class CashAccount(models.Model):
                 name="cash_reserved_within_balance",
                 condition=Q(reserved__gte=0, reserved__lte=F("balance")),
             ),
+            models.CheckConstraint(name="cash_unsettled_not_negative", condition=Q(unsettled__gte=0)),
         ]
 
     def __str__(self) -> str:

@@ -74,13 +74,14 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('quantity', models.BigIntegerField(default=0)),
                 ('reserved', models.BigIntegerField(default=0)),
+                ('unsettled', models.BigIntegerField(default=0)),
                 ('cost', users.fields.FixedPointField(default=Decimal('0'))),
                 ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='holdings', to=settings.AUTH_USER_MODEL)),
                 ('stock', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='holdings', to='stocks.stock')),
             ],
             options={
                 'ordering': ['user', 'stock'],
-                'constraints': [models.UniqueConstraint(fields=('user', 'stock'), name='holding_user_stock'), models.CheckConstraint(condition=models.Q(('reserved__gte', 0), ('reserved__lte', models.F('quantity'))), name='holding_reserved_within_quantity'), models.CheckConstraint(condition=models.Q(('cost__gte', 0)), name='holding_cost_not_negative')],
+                'constraints': [models.UniqueConstraint(fields=('user', 'stock'), name='holding_user_stock'), models.CheckConstraint(condition=models.Q(('reserved__gte', 0), ('reserved__lte', models.F('quantity'))), name='holding_reserved_within_quantity'), models.CheckConstraint(condition=models.Q(('unsettled__gte', 0)), name='holding_unsettled_not_negative'), models.CheckConstraint(condition=models.Q(('cost__gte', 0)), name='holding_cost_not_negative')],
             },
         ),
         migrations.CreateModel(

@@ -22,12 +22,13 @@ class InsufficientShares(Refusal):
 
 @dataclass(slots=True)
 class LockedHolding:
-    """A holding whose row is locked by this transaction. `cost` is in units."""
+    """A holding whose row is locked by this transaction. `cost` is in units, of the unsettled shares too."""
 
     holding_id: int
     quantity: int
     reserved: int
     cost: int
+    unsettled: int = 0
 
     @property
     def available(self) -> int:
@@ -49,9 +50,20 @@ class LockedHolding:
         self.quantity += quantity
         self.cost += value
 
+    def buy_unsettled(self, quantity: int, value: int) -> None:
+        """As `buy`; the shares are not for sale before `settle`."""
+        self.unsettled += quantity
+        self.cost += value
+
+    def settle(self, quantity: int) -> None:
+        """Make unsettled shares free ones. Their cost counts from the day they were bought."""
+        assert 0 <= quantity <= self.unsettled, f"settling {quantity} of {self.unsettled}"
+        self.unsettled -= quantity
+        self.quantity += quantity
+
     def sell(self, quantity: int) -> None:
         """Take shares away, and their part of the cost (average cost, rounded down)."""
-        self.cost -= self.cost * quantity // self.quantity
+        self.cost -= self.cost * quantity // (self.quantity + self.unsettled)
         self.quantity -= quantity
 
 
@@ -72,18 +84,18 @@ def lock_holdings(keys: Iterable[HoldingKey], *, create: bool = False) -> dict[H
 
 def write_holdings(holdings: Iterable[LockedHolding]) -> None:
     """Store what locked holdings have become."""
-    rows = [(item.holding_id, item.quantity, item.reserved, item.cost) for item in holdings]
-    update_rows(Holding, ["id"], ["quantity", "reserved", "cost"], rows)
+    rows = [(item.holding_id, item.quantity, item.reserved, item.cost, item.unsettled) for item in holdings]
+    update_rows(Holding, ["id"], ["quantity", "reserved", "cost", "unsettled"], rows)
 
 
 def _lock_existing(keys: set[HoldingKey]) -> dict[HoldingKey, LockedHolding]:
     pairs = ", ".join(["(%s, %s)"] * len(keys))
     rows = fetch_rows(
-        "SELECT id, user_id, stock_id, quantity, reserved, cost FROM stocks_holding "
+        "SELECT id, user_id, stock_id, quantity, reserved, cost, unsettled FROM stocks_holding "
         f"WHERE (user_id, stock_id) IN (VALUES {pairs}) ORDER BY id {lock_clause()}",
         [value for key in keys for value in key],
     )
     return {
-        (user_id, stock_id): LockedHolding(holding_id, quantity, reserved, cost)
-        for holding_id, user_id, stock_id, quantity, reserved, cost in rows
+        (user_id, stock_id): LockedHolding(holding_id, *amounts)
+        for holding_id, user_id, stock_id, *amounts in rows
     }

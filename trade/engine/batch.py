@@ -48,6 +48,7 @@ class Batch:
     now: datetime
     is_retry: bool
     max_price_ratio: int
+    defers_settlement: bool = False
     events: list[Event] = field(default_factory=list)
     ticks: list[StoredTick] = field(default_factory=list)
     seen_ticks: set[TickIdentity] = field(default_factory=set)
@@ -124,11 +125,12 @@ def run_batch(
     now: datetime,
     is_retry: bool,
     max_price_ratio: int,
+    defers_settlement: bool = False,
 ) -> Done:
     """Apply the commands and commit. On any exception nothing was stored, and the caller drops the book."""
     with transaction.atomic():
         stock = lock_stock(stock_id)
-        batch = Batch(stock, books.current(stock), now, is_retry, max_price_ratio)
+        batch = Batch(stock, books.current(stock), now, is_retry, max_price_ratio, defers_settlement)
         first_sequence, previous_trade_sequence = stock.sequence + 1, stock.trade_sequence
         results = [(command.future, _apply(command, batch)) for command in commands]
         news = None
@@ -158,7 +160,12 @@ def _write(batch: Batch, touched: Collection[Order], freed: Collection[Order]) -
         return trade_ids
     if freed or batch.events:
         trade_ids = settle(
-            stock_id=stock.stock_id, events=batch.events, touched=touched, freed=freed, now=batch.now
+            stock_id=stock.stock_id,
+            events=batch.events,
+            touched=touched,
+            freed=freed,
+            now=batch.now,
+            is_deferred=batch.defers_settlement,
         )
     store_new_prices(batch.new_prices)
     trades = [event for event in batch.events if isinstance(event, Trade)]

@@ -51,6 +51,8 @@ class EngineOptions:
     market_order_collar: Decimal
     orphan_age_s: float
     max_price_ratio: int
+    # What trades bring lies unsettled until somebody settles it.
+    defers_settlement: bool = False
 
 
 @dataclass(slots=True)
@@ -73,7 +75,11 @@ class Engine:
         self._entry = EntryStage(
             collar=options.market_order_collar, put=self._lanes.put, trouble=self._trouble
         )
-        self._matching = MatchStage(max_price_ratio=options.max_price_ratio, trouble=self._trouble)
+        self._matching = MatchStage(
+            max_price_ratio=options.max_price_ratio,
+            defers_settlement=options.defers_settlement,
+            trouble=self._trouble,
+        )
         self._threads: list[threading.Thread] = []
         self._duties = [
             Duty(self.sweep_orphans, options.orphan_age_s),

@@ -199,6 +199,7 @@ def options_from_settings() -> EngineOptions:
         market_order_collar=settings.MARKET_ORDER_COLLAR,
         orphan_age_s=settings.ORPHAN_AGE_S,
         max_price_ratio=settings.FEED_MAX_PRICE_RATIO,
+        defers_settlement=settings.SETTLEMENT == "deferred",
     )
 
 

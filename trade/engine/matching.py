@@ -21,9 +21,10 @@ MAX_STALE = 3
 class MatchStage:
     """MATCH, with the books of this process."""
 
-    def __init__(self, *, max_price_ratio: int, trouble: Trouble) -> None:
+    def __init__(self, *, max_price_ratio: int, defers_settlement: bool, trouble: Trouble) -> None:
         self.books = Books()
         self._max_price_ratio = max_price_ratio
+        self._defers_settlement = defers_settlement
         self._trouble = trouble
 
     def run(self, stock_id: str, commands: Sequence[Command]) -> None:
@@ -47,6 +48,7 @@ class MatchStage:
                     now=timezone.now(),
                     is_retry=attempt > 0,
                     max_price_ratio=self._max_price_ratio,
+                    defers_settlement=self._defers_settlement,
                 )
             except StaleBook as error:
                 stale += 1

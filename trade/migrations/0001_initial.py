@@ -133,6 +133,10 @@ class Migration(migrations.Migration):
             model_name='order',
             index=models.Index(condition=models.Q(('expires_at__isnull', False), ('remaining_quantity__gt', 0)), fields=['expires_at'], name='order_open_till'),
         ),
+        migrations.AddIndex(
+            model_name='order',
+            index=models.Index(condition=models.Q(('remaining_quantity__gt', 0), ('time_in_force', 'day')), fields=['created_at'], name='order_open_day'),
+        ),
         migrations.AddConstraint(
             model_name='order',
             constraint=models.UniqueConstraint(condition=models.Q(('client_order_id__isnull', False)), fields=('user', 'client_order_id'), name='order_client_order_id_unique'),
@@ -181,6 +185,10 @@ class Migration(migrations.Migration):
             model_name='trade',
             index=models.Index(fields=['stock', 'executed_at'], name='trade_stock_time'),
         ),
+        migrations.AddIndex(
+            model_name='trade',
+            index=models.Index(condition=models.Q(('settled_at__isnull', True)), fields=['stock', 'trade_id'], name='trade_unsettled'),
+        ),
         migrations.AddConstraint(
             model_name='trade',
             constraint=models.UniqueConstraint(fields=('stock', 'sequence'), name='trade_stock_sequence'),
@@ -192,5 +200,9 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='trade',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('buyer__isnull', False), ('seller__isnull', False), ('source', 'book'), ('tick_sequence__isnull', True)), models.Q(('buyer__isnull', True), ('seller__isnull', False), ('source', 'feed'), ('tick_sequence__isnull', False)), models.Q(('buyer__isnull', False), ('seller__isnull', True), ('source', 'feed'), ('tick_sequence__isnull', False)), _connector='OR'), name='trade_sides_match_source'),
+        ),
+        migrations.AddConstraint(
+            model_name='trade',
+            constraint=models.CheckConstraint(condition=models.Q(('settled_at__isnull', True), ('settled_at__gte', models.F('executed_at')), _connector='OR'), name='trade_settled_after_execution'),
         ),
     ]

@@ -80,6 +80,20 @@ class OrderNotOpen(Refusal):
     status = 409
 
 
+class UnknownTrade(Refusal):
+    """There is no such trade."""
+
+    code = "not_found"
+    status = 404
+
+
+class TradeSettled(Refusal):
+    """The trade has settled: once, and never again."""
+
+    code = "trade_settled"
+    status = 409
+
+
 class EngineBusy(Refusal):
     """More is waiting than this process takes. Nothing was stored; try again."""
 

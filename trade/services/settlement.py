@@ -36,17 +36,22 @@ class Transfers:
     released_shares: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     # (user_id, signed quantity, value in units), in the order of the trades.
     shares: list[tuple[int, int, int]] = field(default_factory=list)
+    # What is bought and earned settles later: by user, the proceeds of sales less their fees.
+    is_deferred: bool = False
+    deferred_cash: dict[int, int] = field(default_factory=lambda: defaultdict(int))
 
     def user_ids_with_cash(self) -> set[int]:
-        return {movement.user_id for movement in self.cash} | set(self.released_cash)
+        return {movement.user_id for movement in self.cash} | {*self.released_cash, *self.deferred_cash}
 
     def user_ids_with_shares(self) -> set[int]:
         return {user_id for user_id, _, _ in self.shares} | set(self.released_shares)
 
 
-def transfers_of(stock_id: str, events: Iterable[Event], orders: Iterable[Order]) -> Transfers:
+def transfers_of(
+    stock_id: str, events: Iterable[Event], orders: Iterable[Order], *, is_deferred: bool = False
+) -> Transfers:
     """What the trades among `events` move, and what the changed `orders` hold less. Pure."""
-    transfers = Transfers()
+    transfers = Transfers(is_deferred=is_deferred)
     for order in orders:
         released = order.held - hold_of_order(order)
         if released:
@@ -78,19 +83,22 @@ def settle(
     touched: Collection[Order],
     freed: Collection[Order],
     now: datetime,
+    is_deferred: bool = False,
 ) -> list[int]:
     """Store all that `events` mean, the stock's own row and its ticks excepted.
 
     `touched` are the orders that the events changed (`touched_orders`), `freed` others whose holds are to be
-    brought down to what they need.
+    brought down to what they need. With `is_deferred` what the trades bring lies unsettled at first
+    (`trade.services.deferred`); what they cost is paid all the same.
 
     Returns the trade ids, in the order of the trades. StaleBook when an order's row is not as expected:
     the transaction must be rolled back and the book dropped.
     """
     _update_orders(touched, now)
-    _move(stock_id, transfers_of(stock_id, events, [*touched, *freed]), now)
+    _move(stock_id, transfers_of(stock_id, events, [*touched, *freed], is_deferred=is_deferred), now)
     insert_order_events(stock_id, events, now)
-    return _insert_trades(stock_id, [event for event in events if isinstance(event, Trade)], now)
+    trades = [event for event in events if isinstance(event, Trade)]
+    return _insert_trades(stock_id, trades, now, settled_at=None if is_deferred else now)
 
 
 def status_of(order: Order) -> str:
@@ -110,11 +118,20 @@ def _transfer_trade(transfers: Transfers, stock_id: str, trade: Trade) -> None:
     for order, sign in ((trade.bid, 1), (trade.ask, -1)):
         if order is None:
             continue
-        movement = CashMovement(order.user_id, LedgerEntry.Kind.TRADE.value, -sign * value, reference)
-        transfers.cash.append(movement)
-        if fee := fee_of(trade, order):
-            transfers.cash.append(CashMovement(order.user_id, LedgerEntry.Kind.FEE.value, -fee, reference))
         transfers.shares.append((order.user_id, sign * trade.quantity, value))
+        fee = fee_of(trade, order)
+        if transfers.is_deferred and order is trade.ask:
+            transfers.deferred_cash[order.user_id] += value - fee
+        else:
+            transfers.cash += cash_lines(order.user_id, reference, -sign * value, fee)
+
+
+def cash_lines(user_id: int, reference: str, value: int, fee: int) -> list[CashMovement]:
+    """What one side of a trade says in the ledger: its signed value, and its fee if there is one."""
+    lines = [CashMovement(user_id, LedgerEntry.Kind.TRADE.value, value, reference)]
+    if fee:
+        lines.append(CashMovement(user_id, LedgerEntry.Kind.FEE.value, -fee, reference))
+    return lines
 
 
 def fee_of(trade: Trade, order: Order | None) -> int:
@@ -130,6 +147,8 @@ def _move(stock_id: str, transfers: Transfers, now: datetime) -> None:
         accounts = lock_accounts(user_ids)
         for user_id, amount in transfers.released_cash.items():
             accounts[user_id].release(amount)
+        for user_id, amount in transfers.deferred_cash.items():
+            accounts[user_id].defer(amount)
         book_movements(accounts, transfers.cash, now=now)
         write_accounts(accounts.values())
     if user_ids := transfers.user_ids_with_shares():
@@ -138,10 +157,12 @@ def _move(stock_id: str, transfers: Transfers, now: datetime) -> None:
             holdings[user_id, stock_id].release(quantity)
         for user_id, quantity, value in transfers.shares:
             holding = holdings[user_id, stock_id]
-            if quantity > 0:
-                holding.buy(quantity, value)
-            else:
+            if quantity < 0:
                 holding.sell(-quantity)
+            elif transfers.is_deferred:
+                holding.buy_unsettled(quantity, value)
+            else:
+                holding.buy(quantity, value)
         write_holdings(holdings.values())
 
 
@@ -203,7 +224,9 @@ _TRADE_COLUMNS = (
 )
 
 
-def _insert_trades(stock_id: str, trades: Sequence[Trade], now: datetime) -> list[int]:
+def _insert_trades(
+    stock_id: str, trades: Sequence[Trade], now: datetime, *, settled_at: datetime | None
+) -> list[int]:
     rows = [
         (
             stock_id,
@@ -220,7 +243,7 @@ def _insert_trades(stock_id: str, trades: Sequence[Trade], now: datetime) -> lis
             fee_of(trade, trade.bid),
             fee_of(trade, trade.ask),
             now,
-            now,
+            settled_at,
         )
         for trade in trades
     ]

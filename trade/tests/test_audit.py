@@ -10,12 +10,14 @@ from uuid import UUID
 
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
-from django.test import TransactionTestCase
+from django.test import TransactionTestCase, override_settings
 from django.utils import timezone
 
 from stocks.models import Holding, Stock, Tick
+from trade.engine import reset_engine
 from trade.models import Order, Trade
 from trade.selectors.audit import CHECKS, Finding, audit_step_by_step, run_audit
+from trade.services.deferred import settle_trades
 from trade.services.order_rules import NewOrder
 from trade.services.reservation import new_order_id, reserve_orders
 from trade.tests.base import NOON, MarketTestCase, make_trader, units
@@ -35,6 +37,18 @@ CORRUPTIONS = [
     ("cash_trade_lines", "UPDATE users_ledgerentry SET kind = 'fee' WHERE kind = 'trade'"),
     ("cash_fee_lines", "UPDATE trade_trade SET buyer_fee = buyer_fee + 1 WHERE buyer_fee > 0"),
     ("cash_fee_lines", "DELETE FROM users_ledgerentry WHERE kind = 'fee'"),
+    (
+        "trade_fees",
+        "UPDATE trade_trade SET buyer_fee = seller_fee, seller_fee = buyer_fee WHERE source = 'book'",
+    ),
+    ("trade_fees", "UPDATE trade_trade SET seller_fee = seller_fee + 1 WHERE seller_id IS NOT NULL"),
+    ("trade_fees", "UPDATE trade_trade SET buyer_fee = 1 WHERE buyer_id IS NULL"),
+    ("cash_unsettled", "UPDATE users_cashaccount SET unsettled = unsettled + 1"),
+    ("cash_unsettled", "UPDATE users_cashaccount SET unsettled = 0"),
+    ("cash_unsettled", "UPDATE trade_trade SET settled_at = NULL WHERE source = 'book'"),
+    ("cash_trade_lines", "UPDATE trade_trade SET settled_at = executed_at"),
+    ("cash_fee_lines", "UPDATE trade_trade SET settled_at = executed_at"),
+    ("cash_conserved", "UPDATE users_cashaccount SET unsettled = unsettled + 1"),
     ("cash_conserved", f"UPDATE users_cashaccount SET balance = balance + 1 WHERE user_id = {ANN}"),
     ("cash_reserved", f"UPDATE users_cashaccount SET reserved = reserved - 1 WHERE user_id = {ANN}"),
     ("cash_reserved", "UPDATE users_cashaccount SET reserved = 0"),
@@ -43,6 +57,11 @@ CORRUPTIONS = [
         f"UPDATE stocks_holding SET quantity = quantity + CASE WHEN user_id = {ANN} THEN 1 ELSE -1 END "
         f"WHERE quantity > 1 AND reserved < quantity",
     ),
+    ("shares_quantity", "UPDATE trade_trade SET settled_at = executed_at"),
+    ("shares_unsettled", "UPDATE stocks_holding SET unsettled = unsettled + 1"),
+    ("shares_unsettled", "UPDATE trade_trade SET settled_at = executed_at"),
+    ("shares_unsettled", "UPDATE stocks_holding SET unsettled = 0, quantity = quantity + unsettled"),
+    ("shares_conserved", "UPDATE stocks_holding SET unsettled = unsettled + 1"),
     ("shares_conserved", f"UPDATE stocks_holding SET quantity = quantity + 1 WHERE user_id = {ANN}"),
     ("shares_reserved", "UPDATE stocks_holding SET reserved = reserved - 1 WHERE reserved > 0"),
     ("shares_cost", "UPDATE stocks_holding SET cost = 1 WHERE quantity = 0"),
@@ -130,8 +149,7 @@ class AuditTestCase(MarketTestCase):
         self._trade_on_the_feed()
         self._trade_in_the_book()
         self._halt()
-        self.tick("11", 40)
-        self.place(self.ann, "buy", 15, "11")
+        self._trade_deferred()
         self.place(self.bob, "sell", 5, "11")
         self.reserve_only(self.ann)
 
@@ -170,6 +188,20 @@ class AuditTestCase(MarketTestCase):
             pass
         self.assertEqual(Order.objects.get(pk=pending).status, "REJECTED")
         self.engine.resume("ACME")
+
+    def _trade_deferred(self) -> None:
+        reset_engine()
+        with override_settings(SETTLEMENT="deferred"):
+            self.place(self.bob, "sell", 5, "12")
+            self.place(self.ann, "buy", 9, "12.9")
+            self.place(self.bob, "sell", 4, "12.9")
+            self.tick("11", 40)
+            self.place(self.ann, "buy", 15, "11")
+            self.place(self.bob, "sell", 2, "10.9")
+        settle_trades(stock_id="ACME", limit=1, now=timezone.now())
+        reset_engine()
+        unsettled = Trade.objects.filter(settled_at=None)
+        self.assertEqual(set(unsettled.values_list("source", flat=True)), {"book", "feed"})
 
     def reserve_only(self, user: object) -> UUID:
         """What a process leaves that dies between its two commits."""

@@ -50,6 +50,7 @@ class Migration(migrations.Migration):
                 ('user', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='account', serialize=False, to=settings.AUTH_USER_MODEL)),
                 ('balance', users.fields.FixedPointField(default=Decimal('0'))),
                 ('reserved', users.fields.FixedPointField(default=Decimal('0'))),
+                ('unsettled', users.fields.FixedPointField(default=Decimal('0'))),
             ],
         ),
         migrations.CreateModel(
@@ -72,6 +73,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='cashaccount',
             constraint=models.CheckConstraint(condition=models.Q(('reserved__gte', 0), ('reserved__lte', models.F('balance'))), name='cash_reserved_within_balance'),
+        ),
+        migrations.AddConstraint(
+            model_name='cashaccount',
+            constraint=models.CheckConstraint(condition=models.Q(('unsettled__gte', 0)), name='cash_unsettled_not_negative'),
         ),
         migrations.AddConstraint(
             model_name='user',

@@ -27,6 +27,7 @@ class LockedAccount:
     user_id: int
     balance: int
     reserved: int
+    unsettled: int = 0
 
     @property
     def available(self) -> int:
@@ -42,6 +43,15 @@ class LockedAccount:
         """Free `amount` of what is reserved."""
         assert 0 <= amount <= self.reserved, f"releasing {amount} of {self.reserved}"
         self.reserved -= amount
+
+    def defer(self, amount: int) -> None:
+        """Keep what is earned beside the balance, until `settle`."""
+        self.unsettled += amount
+
+    def settle(self, amount: int) -> None:
+        """Take `amount` off what is unsettled: the caller books it."""
+        assert 0 <= amount <= self.unsettled, f"settling {amount} of {self.unsettled}"
+        self.unsettled -= amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +79,8 @@ def lock_accounts(user_ids: Iterable[int]) -> dict[int, LockedAccount]:
 
 def write_accounts(accounts: Iterable[LockedAccount]) -> None:
     """Store what locked accounts have become."""
-    rows = [(account.user_id, account.balance, account.reserved) for account in accounts]
-    update_rows(CashAccount, ["user_id"], ["balance", "reserved"], rows)
+    rows = [(account.user_id, account.balance, account.reserved, account.unsettled) for account in accounts]
+    update_rows(CashAccount, ["user_id"], ["balance", "reserved", "unsettled"], rows)
 
 
 def book_movements(
@@ -93,11 +103,11 @@ def _lock_existing(user_ids: list[int]) -> dict[int, LockedAccount]:
     if not user_ids:
         return {}
     rows = fetch_rows(
-        f"SELECT user_id, balance, reserved FROM users_cashaccount WHERE user_id IN ({marks(len(user_ids))}) "
-        f"ORDER BY user_id {lock_clause()}",
+        "SELECT user_id, balance, reserved, unsettled FROM users_cashaccount "
+        f"WHERE user_id IN ({marks(len(user_ids))}) ORDER BY user_id {lock_clause()}",
         user_ids,
     )
-    return {user_id: LockedAccount(user_id, balance, reserved) for user_id, balance, reserved in rows}
+    return {row[0]: LockedAccount(*row) for row in rows}
 
 
 def _open_accounts(user_ids: list[int]) -> bool:

@@ -70,7 +70,10 @@ def _book(
                 created_at=now,
             )
     return CashAccount(
-        user_id=user_id, balance=from_units(account.balance), reserved=from_units(account.reserved)
+        user_id=user_id,
+        balance=from_units(account.balance),
+        reserved=from_units(account.reserved),
+        unsettled=from_units(account.unsettled),
     )
 
 

@@ -69,8 +69,8 @@ class Rows(TestCase):
         first = self.accounts[0]
         rows.upsert_rows(
             CashAccount,
-            ["user_id", "balance", "reserved"],
-            [(first.pk, 5, 0)],
+            ["user_id", "balance", "reserved", "unsettled"],
+            [(first.pk, 5, 0, 0)],
             "ON CONFLICT (user_id) DO UPDATE SET balance = users_cashaccount.balance + excluded.balance + 1",
         )
         first.refresh_from_db()

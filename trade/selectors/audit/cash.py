@@ -1,4 +1,7 @@
-"""Cash: every account is the sum of its ledger, and the ledger's trade lines are the trades."""
+"""Cash: every account is the sum of its ledger, and the ledger's trade lines are the trades.
+
+A sale is in the ledger once its trade has settled; until then its proceeds lie unsettled beside the balance.
+"""
 
 from trade.selectors.audit.check import OPEN, Check
 
@@ -39,7 +42,7 @@ FROM (
     FROM trade_trade WHERE buyer_id IS NOT NULL
     UNION ALL
     SELECT seller_id, stock_id || ':' || sequence, price * quantity, 1
-    FROM trade_trade WHERE seller_id IS NOT NULL
+    FROM trade_trade WHERE seller_id IS NOT NULL AND settled_at IS NOT NULL
     UNION ALL
     SELECT account_id, reference, -amount, -1 FROM users_ledgerentry WHERE kind = 'trade'
 ) lines
@@ -53,12 +56,35 @@ FROM (
     SELECT buyer_id AS account_id, stock_id || ':' || sequence AS reference, -buyer_fee AS amount, 1 AS line
     FROM trade_trade WHERE buyer_fee <> 0
     UNION ALL
-    SELECT seller_id, stock_id || ':' || sequence, -seller_fee, 1 FROM trade_trade WHERE seller_fee <> 0
+    SELECT seller_id, stock_id || ':' || sequence, -seller_fee, 1
+    FROM trade_trade WHERE seller_fee <> 0 AND settled_at IS NOT NULL
     UNION ALL
     SELECT account_id, reference, -amount, -1 FROM users_ledgerentry WHERE kind = 'fee'
 ) lines
 GROUP BY account_id, reference
 HAVING SUM(amount) <> 0 OR SUM(line) <> 0
+"""
+
+_FEES = """
+SELECT t.stock_id, t.sequence, t.buyer_fee, t.seller_fee FROM trade_trade t
+LEFT JOIN trade_order b ON b.order_id = t.bid_order_id
+LEFT JOIN trade_order a ON a.order_id = t.ask_order_id
+WHERE t.buyer_fee <> t.price * t.quantity * COALESCE(
+        CASE WHEN t.taker_side = 'buy' THEN b.taker_fee_bps ELSE b.maker_fee_bps END, 0) / 10000
+    OR t.seller_fee <> t.price * t.quantity * COALESCE(
+        CASE WHEN t.taker_side = 'sell' THEN a.taker_fee_bps ELSE a.maker_fee_bps END, 0) / 10000
+"""
+
+_UNSETTLED = """
+SELECT user_id, SUM(held) AS unsettled, SUM(due) AS proceeds_of_unsettled_trades
+FROM (
+    SELECT user_id, unsettled AS held, 0 AS due FROM users_cashaccount
+    UNION ALL
+    SELECT seller_id, 0, price * quantity - seller_fee
+    FROM trade_trade WHERE settled_at IS NULL AND seller_id IS NOT NULL
+) parts
+GROUP BY user_id
+HAVING SUM(held) <> SUM(due)
 """
 
 # As the order was reserved: with its higher fee, rounded down.
@@ -72,14 +98,16 @@ FROM trade_pendingchange c JOIN trade_order o ON o.order_id = c.order_id WHERE o
 """
 
 _CONSERVED = """
-SELECT balances, paid_in, spent_outside FROM (
+SELECT balances, unsettled, paid_in, fees_due, spent_outside FROM (
     SELECT
         (SELECT COALESCE(SUM(balance), 0) FROM users_cashaccount) AS balances,
+        (SELECT COALESCE(SUM(unsettled), 0) FROM users_cashaccount) AS unsettled,
         (SELECT COALESCE(SUM(amount), 0) FROM users_ledgerentry WHERE kind <> 'trade') AS paid_in,
+        (SELECT COALESCE(SUM(seller_fee), 0) FROM trade_trade WHERE settled_at IS NULL) AS fees_due,
         (SELECT COALESCE(SUM(CASE WHEN buyer_id IS NULL THEN -price * quantity ELSE price * quantity END), 0)
             FROM trade_trade WHERE source = 'feed') AS spent_outside
 ) totals
-WHERE balances <> paid_in - spent_outside
+WHERE balances + unsettled <> paid_in - fees_due - spent_outside
 """
 
 _RESERVED = f"""
@@ -117,7 +145,7 @@ CASH_CHECKS = (
     ),
     Check(
         "cash_trade_lines",
-        "each side of a trade has its one ledger line, and no other line is a trade's",
+        "each side of a trade has its one ledger line, a sale once it settled, and no other line is a trade's",
         "users_ledgerentry WHERE kind = 'trade'",
         "entries",
         _TRADE_LINES,
@@ -130,8 +158,22 @@ CASH_CHECKS = (
         _FEE_LINES,
     ),
     Check(
+        "trade_fees",
+        "each side of a trade pays the fee of its own order, as taker or as maker",
+        "trade_trade",
+        "trades",
+        _FEES,
+    ),
+    Check(
+        "cash_unsettled",
+        "an account's unsettled cash is what its user's unsettled sales brought, less their fees",
+        "users_cashaccount",
+        "accounts",
+        _UNSETTLED,
+    ),
+    Check(
         "cash_conserved",
-        "all balances are what was paid in less what the outside market got",
+        "all cash, unsettled too, is what was paid in less what the outside market got",
         "users_cashaccount",
         "accounts",
         _CONSERVED,

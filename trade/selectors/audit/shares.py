@@ -9,9 +9,22 @@ FROM (
     UNION ALL
     SELECT user_id, stock_id, 0, quantity FROM stocks_sharegrant
     UNION ALL
-    SELECT buyer_id, stock_id, 0, quantity FROM trade_trade WHERE buyer_id IS NOT NULL
+    SELECT buyer_id, stock_id, 0, quantity
+    FROM trade_trade WHERE buyer_id IS NOT NULL AND settled_at IS NOT NULL
     UNION ALL
     SELECT seller_id, stock_id, 0, -quantity FROM trade_trade WHERE seller_id IS NOT NULL
+) parts
+GROUP BY user_id, stock_id
+HAVING SUM(held) <> SUM(due)
+"""
+
+_UNSETTLED = """
+SELECT user_id, stock_id, SUM(held) AS unsettled, SUM(due) AS bought_in_unsettled_trades
+FROM (
+    SELECT user_id, stock_id, unsettled AS held, 0 AS due FROM stocks_holding
+    UNION ALL
+    SELECT buyer_id, stock_id, 0, quantity
+    FROM trade_trade WHERE settled_at IS NULL AND buyer_id IS NOT NULL
 ) parts
 GROUP BY user_id, stock_id
 HAVING SUM(held) <> SUM(due)
@@ -21,7 +34,7 @@ HAVING SUM(held) <> SUM(due)
 _CONSERVED = """
 SELECT stock_id, SUM(held) AS held, SUM(granted) AS granted, SUM(outside) AS bought_outside
 FROM (
-    SELECT stock_id, quantity AS held, 0 AS granted, 0 AS outside FROM stocks_holding
+    SELECT stock_id, quantity + unsettled AS held, 0 AS granted, 0 AS outside FROM stocks_holding
     UNION ALL
     SELECT stock_id, 0, quantity, 0 FROM stocks_sharegrant
     UNION ALL
@@ -47,17 +60,24 @@ HAVING SUM(held) <> SUM(needed)
 """
 
 _COST = """
-SELECT user_id, stock_id, quantity, cost FROM stocks_holding
-WHERE cost < 0 OR (quantity = 0 AND cost <> 0)
+SELECT user_id, stock_id, quantity, unsettled, cost FROM stocks_holding
+WHERE cost < 0 OR (quantity + unsettled = 0 AND cost <> 0)
 """
 
 SHARE_CHECKS = (
     Check(
         "shares_quantity",
-        "a holding is what was granted and bought, less what was sold",
+        "a holding is what was granted, and bought and settled, less what was sold",
         "stocks_holding",
         "holdings",
         _QUANTITY,
+    ),
+    Check(
+        "shares_unsettled",
+        "a holding's unsettled shares are those that its user bought in unsettled trades",
+        "stocks_holding",
+        "holdings",
+        _UNSETTLED,
     ),
     Check(
         "shares_conserved",
