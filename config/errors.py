@@ -20,7 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from users.exceptions import Refusal
+from users.exceptions import DatabaseUnavailable, Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +40,6 @@ class SuspiciousRequest(exceptions.APIException):
     default_code = "suspicious_request"
 
 
-class DatabaseUnavailable(exceptions.APIException):
-    status_code = 503
-    default_detail = "The database is busy or away. Try again in a moment."
-    default_code = "database_unavailable"
-    wait = RETRY_AFTER_S
-
-
 class Refused(exceptions.APIException):
     """A `Refusal` on its way out."""
 
@@ -64,15 +57,14 @@ class ExceptionHandler(handler.ExceptionHandler):
         if isinstance(exc, SuspiciousOperation):
             return SuspiciousRequest()
         if isinstance(exc, OperationalError | InterfaceError):
-            return DatabaseUnavailable()
+            logger.warning("the database did not do its work: %s", str(exc).strip())
+            return _from_refusal(DatabaseUnavailable())
         return super().convert_known_exceptions(exc)
 
     def report_exception(self, exc: exceptions.APIException, response: Response) -> None:
         # "Try again in a moment" is an answer; a traceback is for defects.
         if exc.status_code != 503:
             super().report_exception(exc, response)
-        elif isinstance(exc, DatabaseUnavailable):
-            logger.warning("the database did not do its work: %s", str(self.exc).strip())
 
 
 def _from_refusal(refusal: Refusal) -> exceptions.APIException:

@@ -24,3 +24,13 @@ class UnknownUser(Refusal):
 
     code = "not_found"
     status = 404
+
+
+class DatabaseUnavailable(Refusal):
+    """The database is busy or away. Whether anything was changed is not known."""
+
+    code = "database_unavailable"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("The database is busy or away. Try again in a moment.")

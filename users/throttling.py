@@ -32,19 +32,14 @@ class WindowThrottle(SimpleRateThrottle):
         """Who is counted; None is not throttled."""
         raise NotImplementedError
 
-    def get_cache_key(self, request: Request, view: "APIView") -> str | None:
-        identity = self.identity(request)
-        if identity is None:
-            return None
-        digest = hashlib.sha256(identity.encode()).hexdigest()
-        return f"throttle:{type(self).__name__}:{digest}:{int(self.timer() // self.duration)}"
-
     def allow_request(self, request: Request, view: "APIView") -> bool:
-        if self.rate is None:
-            return True
-        key = self.get_cache_key(request, view)
-        if key is None:
-            return True
+        identity = None if self.rate is None else self.identity(request)
+        return identity is None or self.allow(identity)
+
+    def allow(self, identity: str) -> bool:
+        """Count an attempt of `identity`; whether it is within the rate, which must not be None."""
+        digest = hashlib.sha256(identity.encode()).hexdigest()
+        key = f"throttle:{type(self).__name__}:{digest}:{int(self.timer() // self.duration)}"
         self.cache.add(key, 0, self.duration)
         try:
             return self.cache.incr(key) <= self.num_requests
@@ -87,5 +82,9 @@ class UserThrottle(WindowThrottle):
 
     def identity(self, request: Request) -> str:
         if request.user and request.user.is_authenticated:
-            return f"user {request.user.pk}"
+            return self.identity_of(request.user.pk)
         return str(self.get_ident(request))
+
+    @staticmethod
+    def identity_of(user_id: int) -> str:
+        return f"user {user_id}"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from drf_standardized_errors.formatter import flatten_errors
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import APIException, ValidationError
 
 from trade.apis.rendering import render_hold, render_order
 from trade.models import Order
@@ -30,13 +30,18 @@ def render_result(result: Order | Refusal | ValidationError) -> dict[str, Any]:
     """One line of a batch, as if the order had been placed alone."""
     if isinstance(result, Order):
         return {"status": 201, "order": render_order(result), "errors": []}
-    if isinstance(result, Refusal):
-        return {"status": result.status, "order": None, "errors": [_refusal_error(result)]}
+    status, errors = errors_of(result)
+    return {"status": status, "order": None, "errors": errors}
+
+
+def errors_of(error: Refusal | APIException) -> tuple[int, list[dict[str, Any]]]:
+    """The HTTP status and the `errors` with which REST answers this."""
+    if isinstance(error, Refusal):
+        return error.status, [_refusal_error(error)]
     errors = [
-        {"code": error.code, "detail": error.detail, "attr": error.attr}
-        for error in flatten_errors(result.detail)
+        {"code": one.code, "detail": one.detail, "attr": one.attr} for one in flatten_errors(error.detail)
     ]
-    return {"status": 400, "order": None, "errors": errors}
+    return error.status_code, errors
 
 
 def _refusal_error(refusal: Refusal) -> dict[str, Any]:
