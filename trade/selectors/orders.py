@@ -1,5 +1,6 @@
 """Orders, for those who may see them."""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -14,6 +15,12 @@ def find_order(order_id: UUID, *, user_id: int | None) -> Order | None:
     if user_id is not None:
         orders = orders.filter(user_id=user_id)
     return orders.first()
+
+
+def open_orders_among(order_ids: Collection[UUID]) -> list[tuple[UUID, str]]:
+    """Those of these orders that are open, each with its stock."""
+    orders = Order.objects.filter(pk__in=order_ids, status__in=Order.OPEN_STATUSES)
+    return list(orders.values_list("order_id", "stock_id"))
 
 
 def orders_of(
