@@ -28,6 +28,7 @@ Number = Decimal | int | str | None
 
 REASONS = {
     "user": "on request",
+    "disconnect": "the connection it was placed on has ended",
     "no_liquidity": "nothing more was to be had within its price limit",
     "ioc": "it was immediate-or-cancel, and the rest could not trade at once",
     "fok": "it was fill-or-kill, and not all of it could trade at once",
