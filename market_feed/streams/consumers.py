@@ -162,31 +162,47 @@ class ResumableConsumer(StreamConsumer):
 
     requests: ClassVar[dict[str, str]] = {**StreamConsumer.requests, "resume": "on_resume"}
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._resuming: set[str] = set()
-
     def stream(self, stock_id: str) -> Resumable:
         raise NotImplementedError  # pragma: no cover
 
     async def on_resume(self, request: dict[str, Any]) -> None:
         stock_id, since = request.get("stock_id"), request.get("since_sequence")
+        rewind = request.get("rewind", False)
         if not isinstance(stock_id, str):
             raise Refused("invalid", "stock_id must be the text that names a stock")
         if type(since) is not int or not 0 <= since <= MAX_SEQUENCE:
             raise Refused("invalid", "since_sequence must be a whole number, zero or greater")
+        if type(rewind) is not bool:
+            raise Refused("invalid", "rewind must be true or false")
         if stock_id not in self.socket.joined:
             raise Refused("unknown_stock", "this connection does not listen to that stock")
-        if stock_id in self._resuming:
+        if stock_id in self.socket.catching_up:
             raise Refused("resume_in_progress", "the stream of that stock is being resumed already")
-        self._resuming.add(stock_id)
-        self.hub.spawn(self._resume(stock_id, since))
+        self.hub.spawn(catch_up(self.stream(stock_id), self.socket, since, rewind=rewind))
 
-    async def _resume(self, stock_id: str, since: int) -> None:
-        try:
-            await catch_up(self.stream(stock_id), self.socket, since)
-        finally:
-            self._resuming.discard(stock_id)
+    async def _join(self) -> None:
+        points = self._resume_points()
+        await super()._join()
+        # Nothing was awaited since the hub let it join: what the client knows already is not sent.
+        for stock_id, since in points.items():
+            if stock_id not in self.socket.joined:
+                detail = f"since names {stock_id[:64]}, which this connection does not listen to"
+                raise Refused("unknown_stock", detail, UNKNOWN_STOCK)
+            self.hub.spawn(catch_up(self.stream(stock_id), self.socket, since))
+
+    def _resume_points(self) -> dict[str, int]:
+        """Per stock, the sequence that the URL says the client knows everything up to."""
+        given = self.parameters("since")
+        if len(given) > settings.STREAM_STOCKS:
+            detail = f"give since for no more than {settings.STREAM_STOCKS} stocks"
+            raise Refused("too_many_stocks", detail, BAD_REQUEST)
+        points: dict[str, int] = {}
+        for text in given:
+            stock_id, _, number = text.rpartition(":")
+            if not is_whole_number(number) or int(number) > MAX_SEQUENCE or not stock_id:
+                raise Refused("invalid", "since must be a stock_id, a colon and a sequence", BAD_REQUEST)
+            points[stock_id] = int(number)
+        return points
 
 
 class TradesConsumer(ResumableConsumer):
@@ -203,7 +219,7 @@ class OrderBookConsumer(StreamConsumer):
 
     def _depth(self) -> int:
         (text, *_) = self.parameters("depth") or [str(DEFAULT_DEPTH)]
-        if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_DEPTH):
+        if not (is_whole_number(text) and 1 <= int(text) <= MAX_DEPTH):
             raise Refused("invalid", f"depth must be a whole number from 1 to {MAX_DEPTH}", BAD_REQUEST)
         return int(text)
 
@@ -250,6 +266,11 @@ async def refuse(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """There is nothing at this path."""
     await receive()
     await send({"type": "websocket.close"})
+
+
+def is_whole_number(text: str) -> bool:
+    """Whether a parameter is a number of plain digits, and of no more than an integer column holds."""
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 def decode(event: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from market_feed.streams.news import GROUP, crosses_processes, decode_batches, t
 from market_feed.streams.prices import PriceDesk
 from market_feed.streams.private import PrivateDesk
 from market_feed.streams.sockets import Socket
-from market_feed.streams.stored import StoredMarket
+from market_feed.streams.stored import StockPosition, StoredMarket
 from market_feed.streams.trades import TradeDesk
 from trade.signals import CommittedBatch
 
@@ -99,13 +99,15 @@ class Hub:
                 raise UnknownStock(stock_id)
         return wanted
 
-    async def refresh(self) -> None:
-        """Compare everything with the stock rows now."""
+    async def refresh(self) -> dict[str, StockPosition]:
+        """Compare everything with the stock rows now; what they say."""
         async with self._refreshing:
-            for position in await self.read(self.market.positions):
+            positions = await self.read(self.market.positions)
+            for position in positions:
                 self._know(position.stock_id)
                 for desk in (self.trades, self.books, self.prices, self.private):
                     desk.compare(position)
+            return {position.stock_id: position for position in positions}
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """The answer of a query, run in one of the hub's threads."""

@@ -41,6 +41,9 @@ class PrivateStream:
     def position(self) -> int:
         return self.sent_to
 
+    def has_reached(self, stored: "StockPosition") -> bool:
+        return self.sent_to >= stored.sequence
+
     def pause(self, socket: Socket) -> None:
         self.paused.add(socket)
 
@@ -51,6 +54,9 @@ class PrivateStream:
         user_id = self._desk.users_by_socket[socket]
         events, reached = await self._desk.read(self.stock_id, [user_id], since, until)
         return [encode(message) for _, _, message in events], reached
+
+    async def stored(self) -> "StockPosition":
+        return await self._desk.stored(self.stock_id)
 
 
 class PrivateDesk:
@@ -108,6 +114,9 @@ class PrivateDesk:
     ) -> tuple[list["PrivateEvent"], int]:
         return await self._hub.read(self._hub.market.private_events, stock_id, user_ids, since, until, CHUNK)
 
+    async def stored(self, stock_id: str) -> "StockPosition":
+        return (await self._hub.refresh())[stock_id]
+
     def _concerns(self, batch: CommittedBatch) -> bool:
         users = self._sockets_by_user
         return any(order.user_id in users for order in batch.orders) or any(
@@ -137,7 +146,7 @@ class PrivateDesk:
         for user_id, sockets in self._sockets_by_user.items():
             if user_id not in users:
                 for socket in sockets - stream.paused:
-                    self._hub.spawn(catch_up(stream, socket, since))
+                    self._hub.spawn(catch_up(stream, socket, since, rewind=True))
 
     def _write(self, stream: PrivateStream, events: "list[PrivateEvent]") -> None:
         for user_id, _, message in events:

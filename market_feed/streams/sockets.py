@@ -40,7 +40,7 @@ class Sink(Protocol):
 class Socket:
     """One connection to one stream."""
 
-    __slots__ = ("sink", "closed", "joined", "_clock", "_slow_since")
+    __slots__ = ("sink", "closed", "joined", "catching_up", "_clock", "_slow_since")
 
     def __init__(self, sink: Sink | None = None, *, clock: Any = None) -> None:
         """Without a sink, frames are held until `open`: a client joins before it is told that it is connected."""
@@ -48,6 +48,8 @@ class Socket:
         self.closed = False
         # Per stock: everything after this sequence was sent, or will be, without being asked for.
         self.joined: dict[str, int] = {}
+        # The stocks whose live stream waits for a resume to end.
+        self.catching_up: set[str] = set()
         self._clock = clock or asyncio.get_running_loop().time
         self._slow_since: float | None = None
 

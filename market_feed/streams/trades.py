@@ -60,6 +60,10 @@ class TradeStream:
         self.write()
         return self.tape.delivered
 
+    def has_reached(self, stored: "StockPosition") -> bool:
+        self.write()
+        return self.tape.delivered >= stored.trade_sequence
+
     def pause(self, socket: Socket) -> None:
         self.sockets.discard(socket)
 
@@ -70,6 +74,9 @@ class TradeStream:
         trades = await self._desk.read(self.stock_id, since, until, limit=CHUNK)
         reached = trades[-1].sequence if len(trades) == CHUNK else until
         return list(trades_frames(self.stock_id, trades)), reached
+
+    async def stored(self) -> "StockPosition":
+        return await self._desk.stored(self.stock_id)
 
 
 class TradeDesk:
@@ -127,6 +134,9 @@ class TradeDesk:
 
     async def read(self, stock_id: str, since: int, until: int | None, *, limit: int) -> list[PublicTrade]:
         return await self._hub.read(self._hub.market.trades_between, stock_id, since, until, limit)
+
+    async def stored(self, stock_id: str) -> "StockPosition":
+        return (await self._hub.refresh())[stock_id]
 
     def _add(self, stream: TradeStream, socket: Socket) -> None:
         socket.joined[stream.stock_id] = stream.position()

@@ -64,16 +64,62 @@ class CatchUpTests(SimpleTestCase):
         socket, sink = await self._joined(hub)
         self._publish(hub, market, 1, 2, 3, previous=0)
         await until(lambda: sink.sequences() == [1, 2, 3])
-        await catch_up(hub.trades.streams["ACME"], socket, 1)
+        await catch_up(hub.trades.streams["ACME"], socket, 1, rewind=True)
         self.assertEqual(sink.sequences(), [1, 2, 3, 2, 3])
 
     @with_hub
-    async def test_it_has_nothing_to_send_to_who_is_ahead(self, hub: Hub, market: MemoryMarket) -> None:
+    async def test_it_repeats_nothing_of_what_was_sent(self, hub: Hub, market: MemoryMarket) -> None:
+        market.commit(batch([1, 2], previous=0))
+        socket, sink = await self._joined(hub)
+        self._publish(hub, market, 3, 4, previous=2)
+        await until(lambda: sink.sequences() == [3, 4])
+        # Exactly where it joined, within what it was sent, and at its end.
+        for since in (2, 3, 4):
+            await catch_up(hub.trades.streams["ACME"], socket, since)
+        await catch_up(hub.trades.streams["ACME"], socket, 1)
+        await catch_up(hub.trades.streams["ACME"], socket, 1)
+        self._publish(hub, market, 5, previous=4)
+        await until(lambda: 5 in sink.sequences())
+        self.assertEqual(sink.sequences(), [3, 4, 2, 5])
+
+    @with_hub
+    async def test_it_does_not_repeat_what_a_client_knows_from_elsewhere(
+        self, hub: Hub, market: MemoryMarket
+    ) -> None:
+        market.commit(batch([1], previous=0))
+        socket, sink = await self._joined(hub)
+        # This hub has not heard of these yet, and then late, but the client has seen two of them.
+        late = [market.commit(batch([number], previous=number - 1)) for number in (2, 3, 4)]
+        resume = asyncio.ensure_future(catch_up(hub.trades.streams["ACME"], socket, 3))
+        hub.hand_over(late[0])
+        await resume
+        for one in late[1:]:
+            hub.hand_over(one)
+        await until(lambda: sink.sequences())
+        self._publish(hub, market, 5, previous=4)
+        await until(lambda: 5 in sink.sequences())
+        self.assertEqual(sink.sequences(), [4, 5])
+
+    @with_hub
+    async def test_it_goes_on_at_once_after_a_sequence_that_was_no_trade(
+        self, hub: Hub, market: MemoryMarket
+    ) -> None:
+        market.commit(batch([1], previous=0, end=9))
+        socket, sink = await self._joined(hub)
+        await catch_up(hub.trades.streams["ACME"], socket, 9)
+        self._publish(hub, market, 10, previous=1)
+        await until(lambda: sink.sequences() == [10])
+
+    @with_hub
+    async def test_it_tells_who_is_ahead_of_the_market_and_goes_on(
+        self, hub: Hub, market: MemoryMarket
+    ) -> None:
         market.commit(batch([1, 2], previous=0))
         socket, sink = await self._joined(hub)
         await catch_up(hub.trades.streams["ACME"], socket, 99)
         self._publish(hub, market, 3, previous=2)
         await until(lambda: sink.sequences() == [3])
+        self.assertEqual([message["code"] for message in sink.messages("error")], ["ahead"])
 
     @with_hub
     async def test_it_loses_and_repeats_nothing_while_trades_go_on(

@@ -115,6 +115,9 @@ class ConnectionLimitTests(StreamTestCase):
             async with self.connected(f"/ws/{path}/?stock_id=ACME&stock_id=BOLT") as client:
                 self.assertEqual((await client.next())["code"], "too_many_stocks")
                 self.assertEqual(await client.next_close(), 4000)
+        async with self.connected("/ws/trades/?since=ACME:0&since=BOLT:0") as client:
+            self.assertEqual((await client.next())["code"], "too_many_stocks")
+            self.assertEqual(await client.next_close(), 4000)
 
     async def test_it_refuses_a_url_with_absurdly_many_parameters(self) -> None:
         for path in ("trades", "orderbook", "prices", "orders"):

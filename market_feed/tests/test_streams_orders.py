@@ -81,7 +81,9 @@ class OrdersTests(StreamTestCase):
         async with self.connected(f"/ws/orders/?token={self.token}") as client:
             order = await self.place(self.ann, "buy", 10, "20")
             placed = await client.next()
-            self.assertEqual(list(placed), ["type", "stock_id", "sequence", "order", "balance", "available"])
+            self.assertEqual(
+                list(placed), ["type", "stock_id", "sequence", "order", "balance", "available", "unsettled"]
+            )
             self.assertEqual(
                 (placed["type"], placed["balance"], placed["available"]), ("order", 10_000.0, 9_800.0)
             )
@@ -139,6 +141,15 @@ class OrdersTests(StreamTestCase):
             self.assertEqual(received[2]["order"]["status"], "FILLED")
             self.assertEqual(received[2]["sequence"], received[1]["sequence"])
             self.assertTrue(await client.receive_nothing(0.1))
+
+    async def test_it_begins_where_the_url_says(self) -> None:
+        first = await self.place(self.ann, "buy", 1, "20")
+        second = await self.place(self.ann, "buy", 1, "19")
+        path = f"/ws/orders/?token={self.token}&since=ACME:{first.sequence}"
+        async with self.connected(path) as client:
+            self.assertEqual((await client.next())["order"]["order_id"], str(second.order_id))
+            third = await self.place(self.ann, "buy", 1, "18")
+            self.assertEqual((await client.next())["order"]["order_id"], str(third.order_id))
 
     async def test_it_serves_users_who_join_while_another_is_being_served(self) -> None:
         _, token = await self.in_database(lambda: AuthToken.objects.create(user=self.bob))

@@ -109,6 +109,32 @@ class PrivateStreamTests(SimpleTestCase):
         self.assertEqual(self._sequences(ann), [3, 4, 5, 6, 7])
 
     @with_hub
+    async def test_it_repeats_nothing_and_rewinds_when_asked_to(self, hub: Hub, market: MemoryMarket) -> None:
+        self._happen(hub, market, 1, self.ANN)
+        socket, ann = await self._joined(hub, self.ANN)
+        self._happen(hub, market, 2, self.ANN)
+        self._happen(hub, market, 3, self.ANN)
+        await until(lambda: len(ann.frames) == 2)
+        for since in (1, 2, 3):
+            await catch_up(hub.private.streams["ACME"], socket, since)
+        self.assertEqual(self._sequences(ann), [2, 3])
+        await catch_up(hub.private.streams["ACME"], socket, 1, rewind=True)
+        self.assertEqual(self._sequences(ann), [2, 3, 2, 3])
+
+    @with_hub
+    async def test_it_does_not_repeat_what_a_client_knows_from_elsewhere(
+        self, hub: Hub, market: MemoryMarket
+    ) -> None:
+        socket, ann = await self._joined(hub, self.ANN)
+        for sequence in range(1, 5):
+            self._happen(hub, market, sequence, self.ANN, told=False)
+        await catch_up(hub.private.streams["ACME"], socket, 3)
+        await until(lambda: ann.frames)
+        self._happen(hub, market, 5, self.ANN)
+        await until(lambda: 5 in self._sequences(ann))
+        self.assertEqual(self._sequences(ann), [4, 5])
+
+    @with_hub
     async def test_it_closes_a_reader_that_is_too_slow(self, hub: Hub, market: MemoryMarket) -> None:
         _, ann = await self._joined(hub, self.ANN)
         ann.backlog = sockets.MAX_BYTES + 1

@@ -48,7 +48,7 @@ class TradesTests(StreamTestCase):
         async with self.connected("/ws/trades/?stock_id=ACME") as client:
             await self.trade()
             live = await client.next()
-            await client.ask(type="resume", stock_id="ACME", since_sequence=0)
+            await client.ask(type="resume", stock_id="ACME", since_sequence=0, rewind=True)
             self.assertEqual(await client.next(), live)
 
     async def test_it_resumes_after_a_sequence_and_goes_on(self) -> None:
@@ -59,10 +59,45 @@ class TradesTests(StreamTestCase):
             first = (await client.next())["trades"]
             self.assertEqual(len(first), 4)
             await client.ask(type="resume", stock_id="ACME", since_sequence=first[1]["sequence"])
-            self.assertEqual((await client.next())["trades"], first[2:])
             await self.trade()
             (live,) = (await client.next())["trades"]
             self.assertGreater(live["sequence"], first[-1]["sequence"])
+            await client.ask(type="resume", stock_id="ACME", since_sequence=first[1]["sequence"], rewind=True)
+            self.assertEqual((await client.next())["trades"], [*first[2:], live])
+
+    async def test_it_begins_where_the_url_says(self) -> None:
+        for stock_id in ("ACME", "BOLT", "ACME", "BOLT"):
+            await self.trade(stock_id=stock_id)
+        async with self.connected("/ws/trades/?since=ACME:0") as client:
+            message = await client.next()
+            self.assertEqual((message["stock_id"], len(message["trades"])), ("ACME", 2))
+            known = message["trades"][0]["sequence"]
+            self.assertTrue(await client.receive_nothing(0.1))
+        async with self.connected(f"/ws/trades/?stock_id=ACME&since=ACME:{known}") as client:
+            self.assertEqual((await client.next())["trades"], message["trades"][1:])
+            await self.trade()
+            self.assertGreater((await client.next())["trades"][0]["sequence"], known)
+
+    async def test_it_refuses_a_since_that_makes_no_sense(self) -> None:
+        for since in (
+            "ACME",
+            ":5",
+            "ACME:",
+            "ACME:-1",
+            "ACME:1.0",
+            "ACME:٣",
+            "ACME:" + "9" * 19,
+            "ACME:" + "9" * 5_000,
+        ):
+            with self.subTest(since=since[:20]):
+                async with self.connected(f"/ws/trades/?since={since}") as client:
+                    self.assertEqual((await client.next())["code"], "invalid")
+                    self.assertEqual(await client.next_close(), 4000)
+        for path in ("/ws/trades/?since=NONE:5", "/ws/trades/?stock_id=BOLT&since=ACME:0"):
+            with self.subTest(path=path):
+                async with self.connected(path) as client:
+                    self.assertEqual((await client.next())["code"], "unknown_stock")
+                    self.assertEqual(await client.next_close(), 4004)
 
     async def test_it_answers_ping(self) -> None:
         async with self.connected("/ws/trades/") as client:
@@ -94,6 +129,8 @@ class TradesTests(StreamTestCase):
             ({**resume, "since_sequence": -1}, "invalid"),
             ({**resume, "since_sequence": 2**63}, "invalid"),
             ({"type": "resume"}, "invalid"),
+            ({**resume, "rewind": "yes"}, "invalid"),
+            ({**resume, "rewind": None}, "invalid"),
         ]
         async with self.connected("/ws/trades/?stock_id=ACME") as client:
             for request, code in cases:
