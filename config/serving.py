@@ -1,8 +1,8 @@
 """Runs daphne in the main thread of this process until SIGTERM or SIGINT, and then ends the market cleanly.
 
-The order of the end: no more connections; the streams say good-bye; requests under way are given up;
-whatever else the caller started is stopped, while the engine still answers it; the engine commits what it
-has begun.
+The order of the end: no more connections; the streams say good-bye; requests under way are given up; the
+orders that end with their connections are cancelled; whatever else the caller started is stopped, while the
+engine still answers it; the engine commits what it has begun.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 MAX_WEBSOCKET_MESSAGE = 64 * 1024
 # How long the end waits for clients to answer the good-bye.
 GOOD_BYE_S = 1.0
+# How long it waits for the orders that end with their connections.
+CANCEL_S = 5.0
 
 
 class MarketServer(Server):
@@ -36,8 +38,9 @@ class MarketServer(Server):
         self.stop()
 
     def kill_all_applications(self) -> object:
-        good_bye = Deferred.fromFuture(asyncio.ensure_future(self._say_good_bye()))
-        return good_bye.addBoth(lambda _: super(MarketServer, self).kill_all_applications())
+        end = Deferred.fromFuture(asyncio.ensure_future(self._say_good_bye()))
+        end.addBoth(lambda _: super(MarketServer, self).kill_all_applications())
+        return end.addBoth(lambda _: Deferred.fromFuture(asyncio.ensure_future(self._cancel_their_orders())))
 
     async def _say_good_bye(self) -> None:
         """Close the streams, and give their clients a moment to hear of it."""
@@ -48,6 +51,12 @@ class MarketServer(Server):
         deadline = time.monotonic() + GOOD_BYE_S
         while any(hub.sockets for hub in hubs()) and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
+
+    async def _cancel_their_orders(self) -> None:
+        """Wait for the orders that were to end with their connections, while the engine still works."""
+        from market_feed.streams.departures import departures_done
+
+        await departures_done(CANCEL_S)
 
 
 def run_server(
