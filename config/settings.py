@@ -40,9 +40,8 @@ def kept_secret_key() -> str:
     return path.read_text().strip()
 
 
-def one_of(name: str, *words: str) -> str:
-    """A setting that is one of `words`; the first when it is not set."""
-    word = env.str(name, default=words[0])
+def one_of(name: str, word: str, words: tuple[str, ...]) -> str:
+    """The setting `name`, whose value `word` must be one of `words`."""
     if word not in words:
         raise ImproperlyConfigured(f"{name} is {word!r}, but must be one of: {', '.join(words)}")
     return word
@@ -153,7 +152,7 @@ MARKET_ORDER_COLLAR = Decimal(env.str("MARKET_ORDER_COLLAR", default="0.10"))
 # Threads that reserve and match in each process. SQLite has one writer, so more would only wait.
 ENGINE_THREADS = env.int("ENGINE_THREADS", default=1 if _database["ENGINE"].endswith("sqlite3") else 3)
 # Deferred: what a trade brings is not spendable before it is settled, by REST or `manage.py settle_trades`.
-SETTLEMENT = one_of("SETTLEMENT", "immediate", "deferred")
+SETTLEMENT = one_of("SETTLEMENT", env.str("SETTLEMENT", default="immediate"), ("immediate", "deferred"))
 # How long a caller waits for the match before the answer says PENDING.
 ORDER_ANSWER_TIMEOUT_S = env.float("ORDER_ANSWER_TIMEOUT_S", default=10.0)
 # A pending order this old has lost the process that took it: any other may match it.

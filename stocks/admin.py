@@ -123,7 +123,7 @@ class ShareGrantAdmin(RefusalsAsMessages, BooksAdmin):
 
 @admin.register(Holding)
 class HoldingAdmin(BooksAdmin):
-    list_display = ["user", "stock_id", "quantity", "reserved", "cost"]
+    list_display = ["user", "stock_id", "quantity", "reserved", "unsettled", "cost"]
     list_select_related = ["user"]
     search_fields = ["user__username__exact", "stock_id__exact"]
     ordering = ["-id"]
@@ -148,7 +148,7 @@ class CandleAdmin(BooksAdmin):
 
 class HoldingInline(admin.TabularInline):
     model = Holding
-    fields = readonly_fields = ("stock_id", "quantity", "reserved", "cost")
+    fields = readonly_fields = ("stock_id", "quantity", "reserved", "unsettled", "cost")
     ordering = ["stock_id"]
     extra = 0
     can_delete = False

@@ -116,8 +116,8 @@ def listed_stocks() -> QuerySet[Stock]:
 
 
 def holdings_of(user_id: int) -> QuerySet[Holding]:
-    """What a user holds, by stock, each with its stock."""
-    held = Holding.objects.filter(user_id=user_id, quantity__gt=0)
+    """What a user holds, unsettled shares too, by stock, each with its stock."""
+    held = Holding.objects.filter(Q(quantity__gt=0) | Q(unsettled__gt=0), user_id=user_id)
     return held.select_related("stock").order_by("stock_id")
 
 

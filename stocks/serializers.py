@@ -128,6 +128,9 @@ class HoldingOut(serializers.Serializer):
     name = serializers.CharField()
     total_count = serializers.IntegerField()
     reserved_count = serializers.IntegerField(help_text="What open sell orders hold.")
+    unsettled_count = serializers.IntegerField(
+        help_text="Beside the total: bought in trades that have not settled yet."
+    )
     average_cost = serializers.FloatField(help_text="Per share; granted shares cost nothing.")
 
 
@@ -136,7 +139,11 @@ class BalanceOut(serializers.Serializer):
     balance = serializers.FloatField()
     reserved = serializers.FloatField()
     available = serializers.FloatField()
+    unsettled = serializers.FloatField(help_text="Beside the balance: of sales that have not settled yet.")
     holdings = serializers.DictField(child=serializers.IntegerField(), help_text="Shares by stock_id.")
+    unsettled_holdings = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Shares of trades that have not settled yet, by stock_id."
+    )
 
 
 def render_stock(stock: Stock, figures: Figures | None = None) -> dict[str, Any]:
@@ -187,7 +194,8 @@ def render_holding(holding: Holding) -> dict[str, Any]:
         "name": holding.stock.name,
         "total_count": holding.quantity,
         "reserved_count": holding.reserved,
-        "average_cost": _number(mean(holding.cost, holding.quantity)) or 0.0,
+        "unsettled_count": holding.unsettled,
+        "average_cost": _number(mean(holding.cost, holding.quantity + holding.unsettled)) or 0.0,
     }
 
 
@@ -197,7 +205,11 @@ def render_balance(account: CashAccount, holdings: list[Holding]) -> dict[str, A
         "balance": json_number(account.balance),
         "reserved": json_number(account.reserved),
         "available": json_number(account.balance - account.reserved),
-        "holdings": {holding.stock_id: holding.quantity for holding in holdings},
+        "unsettled": json_number(account.unsettled),
+        "holdings": {holding.stock_id: holding.quantity for holding in holdings if holding.quantity},
+        "unsettled_holdings": {
+            holding.stock_id: holding.unsettled for holding in holdings if holding.unsettled
+        },
     }
 
 

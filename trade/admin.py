@@ -11,11 +11,13 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
 from stocks.admin import StockAdmin
 from stocks.models import Stock
 from trade.engine import get_engine
 from trade.models import Order, OrderEvent, Trade
+from trade.services.deferred import settle_trade
 from users.admin import BooksAdmin
 from users.exceptions import Refusal
 from users.models import User
@@ -36,6 +38,19 @@ class OpenFilter(admin.SimpleListFilter):
         if self.value() == "no":
             return queryset.filter(remaining_quantity=0)
         return queryset
+
+
+class SettledFilter(admin.SimpleListFilter):
+    """Whether what a trade brought is free."""
+
+    title = "settled"
+    parameter_name = "settled"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Trade]) -> QuerySet[Trade]:
+        return queryset.filter(settled_at=None) if self.value() == "no" else queryset
 
 
 class EventInline(admin.TabularInline):
@@ -115,6 +130,7 @@ class OrderAdmin(FoundAdmin):
 
 @admin.register(Trade)
 class TradeAdmin(FoundAdmin):
+    actions = ["settle"]
     list_display = [
         "trade_id",
         "executed_at",
@@ -125,8 +141,9 @@ class TradeAdmin(FoundAdmin):
         "buyer",
         "seller",
         "source",
+        "settled_at",
     ]
-    list_filter = ["source", "stock"]
+    list_filter = [SettledFilter, "source", "stock"]
     list_select_related = ["buyer", "seller"]
     ordering = ["-trade_id"]
     search_fields = ["trade_id"]
@@ -138,6 +155,15 @@ class TradeAdmin(FoundAdmin):
         if (user_id := _user_id(term)) is not None:
             return Q(buyer_id=user_id) | Q(seller_id=user_id)
         return Q(stock_id=term)
+
+    def has_settle_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("trade.change_trade")
+
+    @admin.action(description="Settle selected trades", permissions=["settle"])
+    def settle(self, request: HttpRequest, trades: QuerySet[Trade]) -> None:
+        trade_ids = sorted(trades.values_list("trade_id", flat=True))
+        count = _each(self, request, trade_ids, _settle)
+        self.message_user(request, f"{count} of {len(trade_ids)} settled.")
 
 
 @admin.register(OrderEvent)
@@ -175,6 +201,10 @@ class MarketStockAdmin(StockAdmin):
 # The stocks' own room knows nothing of markets.
 admin.site.unregister(Stock)
 admin.site.register(Stock, MarketStockAdmin)
+
+
+def _settle(trade_id: int) -> Trade:
+    return settle_trade(trade_id=trade_id, now=timezone.now())
 
 
 def _each(

@@ -6,7 +6,7 @@ from trade.apis.candles import CandlesView
 from trade.apis.orders import OrdersView, OrderView
 from trade.apis.portfolio import PortfolioView, TransactionsView
 from trade.apis.stocks import MarketStockView
-from trade.apis.trades import OrderBookView, TradesView, TradeView
+from trade.apis.trades import OrderBookView, SettleView, TradesView, TradeView
 from trade.apis.why import WhyView
 from users.routes import route
 
@@ -24,5 +24,6 @@ urlpatterns = [
     route("orders/<order_id>/why", WhyView, "order-why"),
     route("trades", TradesView, "trades"),
     route("trades/<trade_id>", TradeView, "trade"),
+    route("trades/<trade_id>/settle", SettleView, "trade-settle"),
     route("orderbook", OrderBookView, "orderbook"),
 ]

@@ -81,12 +81,12 @@ class TraderAdmin(UserAdmin):
 
     action_form = AmountActionForm
     actions = ["deposit_to", "withdraw_from", "deactivate"]
-    list_display = ["username", "email", "balance", "reserved", "is_staff", "is_active"]
+    list_display = ["username", "email", "balance", "reserved", "unsettled", "is_staff", "is_active"]
     list_select_related = ["account"]
     list_per_page = 50
-    readonly_fields = ["balance", "reserved", "last_login", "date_joined"]
+    readonly_fields = ["balance", "reserved", "unsettled", "last_login", "date_joined"]
     ordering = ["-id"]
-    fieldsets = [*(UserAdmin.fieldsets or []), ("Cash", {"fields": ["balance", "reserved"]})]
+    fieldsets = [*(UserAdmin.fieldsets or []), ("Cash", {"fields": ["balance", "reserved", "unsettled"]})]
     add_fieldsets = [
         (
             None,
@@ -104,6 +104,10 @@ class TraderAdmin(UserAdmin):
     @admin.display(ordering="account__reserved")
     def reserved(self, user: User) -> Decimal:
         return account_of(user).reserved
+
+    @admin.display(ordering="account__unsettled")
+    def unsettled(self, user: User) -> Decimal:
+        return account_of(user).unsettled
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).select_related("account")
@@ -155,7 +159,7 @@ class TraderAdmin(UserAdmin):
 
 @admin.register(CashAccount)
 class CashAccountAdmin(BooksAdmin):
-    list_display = ["user", "balance", "reserved"]
+    list_display = ["user", "balance", "reserved", "unsettled"]
     list_select_related = ["user"]
     search_fields = ["user__username"]
     ordering = ["-user_id"]

@@ -67,6 +67,7 @@ class SignedUpOut(serializers.Serializer):
 class AccountOut(SignedUpOut):
     reserved = serializers.FloatField(help_text="The part of the balance that open buy orders hold.")
     available = serializers.FloatField()
+    unsettled = serializers.FloatField(help_text="Beside the balance: of sales that have not settled yet.")
 
 
 class LedgerEntryOut(serializers.Serializer):
@@ -93,6 +94,7 @@ def render_account(user: User) -> dict[str, Any]:
         **render_signed_up(user),
         "reserved": json_number(account.reserved),
         "available": json_number(account.balance - account.reserved),
+        "unsettled": json_number(account.unsettled),
     }
 
 

@@ -115,6 +115,7 @@ def _add_cash(events: Sequence[PrivateEvent]) -> None:
         if (account := accounts.get(user_id)) is not None:
             message["balance"] = json_number(account.balance)
             message["available"] = json_number(account.balance - account.reserved)
+            message["unsettled"] = json_number(account.unsettled)
 
 
 def _public(trade: Trade) -> PublicTrade:

@@ -322,6 +322,7 @@ class SharesTests(ApiTestCase):
                     "name": "Acme",
                     "total_count": total,
                     "reserved_count": 0,
+                    "unsettled_count": 0,
                     "average_cost": 0.0,
                 },
             )
@@ -373,6 +374,8 @@ class SharesTests(ApiTestCase):
                 "balance": 100.0,
                 "reserved": 0.0,
                 "available": 100.0,
+                "unsettled": 0.0,
                 "holdings": {"ACME": 5},
+                "unsettled_holdings": {},
             },
         )

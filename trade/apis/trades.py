@@ -4,6 +4,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
 from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -13,7 +14,8 @@ from trade.apis.rendering import render_book, render_trade
 from trade.apis.schemas import BookOut, TradeOut
 from trade.selectors.book import only_stock_id, order_book
 from trade.selectors.trades import find_trade, public_trades
-from users.inputs import validated
+from trade.services.deferred import settle_trade
+from users.inputs import MAX_ID, validated
 from users.permissions import StaffWrites
 
 
@@ -48,6 +50,26 @@ class TradeView(APIView):
         trade = find_trade(int(trade_id))
         if trade is None:
             raise NotFound("There is no such trade.")
+        return Response(render_trade(trade))
+
+
+class SettleView(APIView):
+    """The settlement of one trade."""
+
+    permission_classes = [IsAdminUser]
+
+    @extend_schema(
+        operation_id="trades_settle",
+        summary="Settle a trade (staff)",
+        description=(
+            "Frees what the trade brought: the buyer's shares and the seller's proceeds, unsettled until "
+            "then. A trade settles once: again it is 409 `trade_settled`."
+        ),
+        request=None,
+        responses=TradeOut,
+    )
+    def post(self, request: Request, trade_id: str) -> Response:
+        trade = settle_trade(trade_id=min(int(trade_id), MAX_ID), now=timezone.now())
         return Response(render_trade(trade))
 
 

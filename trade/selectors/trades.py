@@ -28,6 +28,12 @@ def public_trades(
     return trades.filter(sequence__gt=since_sequence).order_by("sequence")
 
 
+def stocks_with_unsettled_trades() -> list[str]:
+    """The stocks of trades that have not settled, by stock_id."""
+    unsettled = Trade.objects.filter(settled_at=None).order_by("stock_id")
+    return list(unsettled.values_list("stock_id", flat=True).distinct())
+
+
 def trades_since(
     stock_id: str, sequence: int, limit: int, *, until_sequence: int | None = None
 ) -> list[Trade]:

@@ -18,6 +18,7 @@ from django.db import transaction
 
 from stocks.services.holdings import lock_holdings, write_holdings
 from stocks.services.ticks import lock_stock
+from trade.models import Trade
 from trade.services.refusals import TradeSettled, UnknownTrade
 from trade.services.settlement import cash_lines
 from users.rows import fetch_rows, stored_time
@@ -42,8 +43,8 @@ class Claimed:
     seller_fee: int
 
 
-def settle_trade(*, trade_id: int, now: datetime) -> None:
-    """Settle one trade. UnknownTrade; TradeSettled when it is settled already."""
+def settle_trade(*, trade_id: int, now: datetime) -> Trade:
+    """Settle one trade; the trade as it is then. UnknownTrade; TradeSettled when it is settled already."""
     rows = fetch_rows("SELECT stock_id FROM trade_trade WHERE trade_id = %s", [trade_id])
     if not rows:
         raise UnknownTrade("there is no such trade")
@@ -54,6 +55,7 @@ def settle_trade(*, trade_id: int, now: datetime) -> None:
         if not claimed:
             raise TradeSettled("the trade is settled already")
         _move(stock_id, claimed, now)
+        return Trade.objects.get(pk=trade_id)
 
 
 def settle_trades(

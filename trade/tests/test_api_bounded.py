@@ -55,7 +55,9 @@ class WorkedExample(MarketApiTestCase):
                 "balance": balance,
                 "reserved": reserved,
                 "available": balance - reserved,
+                "unsettled": 0.0,
                 "holdings": {"ACME": shares} if shares else {},
+                "unsettled_holdings": {},
             },
         )
 

@@ -22,12 +22,14 @@ class Portfolio(MarketApiTestCase):
                 "balance": 1000.0,
                 "reserved": 50.0,
                 "available": 950.0,
+                "unsettled": 0.0,
                 "stocks": [
                     {
                         "stock_id": "ACME",
                         "name": "Acme",
                         "total_count": 100,
                         "reserved_count": 30,
+                        "unsettled_count": 0,
                         "average_cost": 0.0,
                     },
                     {
@@ -35,6 +37,7 @@ class Portfolio(MarketApiTestCase):
                         "name": "Beta",
                         "total_count": 7,
                         "reserved_count": 0,
+                        "unsettled_count": 0,
                         "average_cost": 0.0,
                     },
                 ],

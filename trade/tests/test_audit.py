@@ -106,6 +106,7 @@ CORRUPTIONS = [
     ("stock_figures", "UPDATE stocks_stock SET tick_count = tick_count + 1"),
     ("stock_figures", "UPDATE stocks_stock SET highest_price = highest_price - 1"),
     ("stock_figures", "UPDATE stocks_stock SET last_tick_at = NULL"),
+    ("stock_figures", "UPDATE stocks_stock SET tick_sequence = tick_sequence - 1"),
     ("stock_last_price", "UPDATE stocks_stock SET last_price = last_price + 1"),
     ("stock_last_price", "UPDATE stocks_stock SET trade_sequence = trade_sequence - 1"),
     ("candle_minutes", 'UPDATE stocks_candle SET ticks = ticks + 1 WHERE "interval" = 60'),
@@ -115,6 +116,7 @@ CORRUPTIONS = [
     ("candle_minutes", 'UPDATE stocks_candle SET tick_high = NULL WHERE "interval" = 60'),
     ("candle_edges", 'UPDATE stocks_candle SET "close" = low + high - "close" WHERE "interval" = 60'),
     ("candle_hours", 'UPDATE stocks_candle SET high = high + 1 WHERE "interval" = 3600'),
+    ("candle_hours", 'UPDATE stocks_candle SET volume = volume + 1 WHERE "interval" = 3600'),
     ("candle_hours", 'DELETE FROM stocks_candle WHERE "interval" = 3600'),
     ("candle_days", 'UPDATE stocks_candle SET "close" = low + high - "close" WHERE "interval" = 86400'),
     ("candle_days", 'DELETE FROM stocks_candle WHERE "interval" = 86400'),
@@ -128,14 +130,12 @@ def broken(findings: list[Finding]) -> dict[str, tuple[str, ...]]:
 @contextmanager
 def undone() -> Iterator[None]:
     """Whatever is done inside is rolled back."""
-    ("stock_figures", "UPDATE stocks_stock SET tick_sequence = tick_sequence - 1"),
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
 
 
 def corrupt(sql: str) -> int:
-    ("candle_hours", 'UPDATE stocks_candle SET volume = volume + 1 WHERE "interval" = 3600'),
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return cursor.rowcount

@@ -12,7 +12,7 @@ class MoneyTests(ApiTestCase):
     def test_cash_goes_in_and_out(self) -> None:
         client = client_of(self.ann)
         response = client.post("/api/users/me/deposit/", {"amount": 50.5})
-        account = {"id": self.ann.pk, "username": "ann", "email": self.ann.email}
+        account = {"id": self.ann.pk, "username": "ann", "email": self.ann.email, "unsettled": 0.0}
         self.assertEqual(response.status_code, 200)
         self.assertEqual(response.json(), {**account, "balance": 150.5, "reserved": 0.0, "available": 150.5})
         response = client.post("/api/users/me/withdraw/", {"amount": "0.5"})

@@ -188,6 +188,8 @@ def _trade(step: Step, order: Order, trade: Trade) -> Fact:
     cost = f", fee {money(fee)}" if fee else ""
     left = step.after.open_quantity
     detail = f"{verb} {trade.quantity} at {money(trade.price)} {where}, as {role}{cost}; {left} left."
+    if trade.settled_at is None:
+        detail += f" The {'shares are' if is_buy else 'money is'} not free before the trade settles."
     numbers: dict[str, Number] = {
         "price": trade.price,
         "quantity": trade.quantity,
