@@ -34,14 +34,14 @@ from market_feed.messages import MAX_PAYLOAD_BYTES, MalformedMessage, decode_tic
 from market_feed.models import FeedState
 from stocks.services.ticks import FeedTick
 from trade.engine import TickReport
-from trade.services.refusals import EngineBusy
+from trade.services.refusals import EngineBusy, OutcomeUnknown
 
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 10_000
 MAX_BATCH = 2_000
 # Failures of the surroundings: the same batch may well succeed later.
-PASSING = (OperationalError, InterfaceError, EngineBusy)
+PASSING = (OperationalError, InterfaceError, EngineBusy, OutcomeUnknown)
 RETRY_DELAYS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 LAST_BATCH_TIMEOUT_S = 10.0
 STATE_EVERY_S = 1.0

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from trade.engine.batch import Command, answer
 from trade.engine.commands import Enter, Recover, Replace
-from trade.engine.trouble import T, Trouble, stopping
+from trade.engine.trouble import T, Trouble, interrupted
 from trade.services.order_rules import NewOrder
 from trade.services.refusals import EngineBusy
 from trade.services.replacement import Change, HeldChange, hold_for_change
@@ -131,7 +131,7 @@ class EntryStage:
                 return reserve(orders=orders, collar=self._collar, now=timezone.now(), is_retry=attempt > 0)
             except DatabaseFailure as error:
                 self._trouble.database_away(error, attempt)
-        raise stopping()
+        raise interrupted()
 
     def _pass_on(self, placement: Placement, reservation: Reservation) -> None:
         if isinstance(reservation, Reserved):
@@ -171,4 +171,4 @@ class EntryStage:
                 return hold_for_change(change, now=timezone.now())
             except DatabaseFailure as error:
                 self._trouble.database_away(error, attempt)
-        raise stopping()
+        raise interrupted()

@@ -22,7 +22,7 @@ from trade.engine.engine import Engine, EngineOptions
 from trade.engine.entry import Basket, ChangeRequest, Placement
 from trade.models import Order
 from trade.services.order_rules import NewOrder
-from trade.services.refusals import EngineBusy, OrderNotOpen, UnknownOrder
+from trade.services.refusals import EngineBusy, OrderNotOpen, OutcomeUnknown, UnknownOrder
 from trade.services.replacement import Change
 from trade.services.reservation import Reservation, preview_orders
 from users.exceptions import Refusal
@@ -50,7 +50,7 @@ class MarketEngine(Engine):
         """Reserve and match one order; the order as it then is.
 
         Still PENDING when the match took longer than `timeout_s` (default: ORDER_ANSWER_TIMEOUT_S).
-        Raises the Refusal when it was refused; then nothing was stored.
+        Raises the Refusal when it was refused; then nothing was stored. OutcomeUnknown: it may be, or not.
         """
         (result,) = self.place_orders([new_order], timeout_s)
         if isinstance(result, Refusal):
@@ -78,7 +78,7 @@ class MarketEngine(Engine):
         """Reserve all orders or none (BasketRefused, naming the first leg in the way), then match each."""
         basket = Basket([Placement.of(new_order) for new_order in new_orders], Future())
         self.submit_entry([basket])
-        self._answer(basket.future)
+        self._entry_answer(basket.future)
         outcomes = [_outcome(placement, settings.ORDER_ANSWER_TIMEOUT_S) for placement in basket.placements]
         return [outcome for outcome in outcomes if isinstance(outcome, Order)]
 
@@ -104,7 +104,7 @@ class MarketEngine(Engine):
         """
         request = ChangeRequest(Change(order_id.hex, user_id, price, quantity), Future())
         self.submit_entry([request])
-        state = self._answer(request.future)
+        state = self._entry_answer(request.future)
         return _updated(Order.objects.get(pk=order_id), state)
 
     def cancel_order(self, order_id: UUID, user_id: int | None = None) -> Order:
@@ -160,7 +160,18 @@ class MarketEngine(Engine):
         try:
             return future.result(settings.ORDER_ANSWER_TIMEOUT_S)
         except FutureTimeout:
-            raise EngineBusy("the market has not answered yet: look again in a moment") from None
+            raise OutcomeUnknown(
+                "the market has not answered in time, and may still do it: look before you try again"
+            ) from None
+
+    def _entry_answer(self, future: "Future[Any]") -> Any:
+        """As `_answer`; EngineBusy when it had not begun in time, and never will."""
+        try:
+            return self._answer(future)
+        except OutcomeUnknown:
+            if future.cancel():
+                raise _too_late() from None
+            raise
 
     def _was_cancelled(self, future: "Future[Any]") -> bool:
         try:
@@ -219,7 +230,7 @@ def _outcome(placement: Placement, timeout_s: float) -> Order | Refusal:
         return refusal
     except FutureTimeout:
         if placement.future.cancel():
-            return EngineBusy("too many orders are waiting: try again in a moment")
+            return _too_late()
         return _stored(placement.order_id)
     if isinstance(result, OrderState):
         return _order(placement.new_order, result)
@@ -228,7 +239,14 @@ def _outcome(placement: Placement, timeout_s: float) -> Order | Refusal:
 
 def _stored(order_id: str) -> Order | Refusal:
     order = Order.objects.filter(pk=UUID(order_id)).first()
-    return order or EngineBusy("the market has not answered yet: look again in a moment")
+    return order or OutcomeUnknown(
+        "it is not known yet whether the order is placed: look for it under its client_order_id, "
+        f"or as order {UUID(order_id)}"
+    )
+
+
+def _too_late() -> EngineBusy:
+    return EngineBusy("too many orders are waiting: try again in a moment")
 
 
 def _order(new_order: NewOrder, state: OrderState) -> Order:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from trade.engine.batch import Command, Done, answer, run_batch
 from trade.engine.books import Books
-from trade.engine.trouble import Trouble, stopping
+from trade.engine.trouble import Trouble, interrupted
 from trade.services.settlement import StaleBook
 from trade.signals import batch_committed
 
@@ -58,7 +58,7 @@ class MatchStage:
             except DatabaseFailure as error:
                 self._trouble.database_away(error, attempt)
             self.books.drop(stock_id)
-        raise stopping()
+        raise interrupted()
 
 
 def _tell(done: Done) -> None:

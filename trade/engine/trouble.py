@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
 
-from trade.services.refusals import EngineBusy
+from trade.services.refusals import EngineBusy, OutcomeUnknown
 from users.exceptions import Refusal
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,13 @@ def close_connection() -> None:
 
 
 def stopping() -> EngineBusy:
+    """For what was not begun."""
     return EngineBusy("the engine is stopping: try again in a moment")
+
+
+def interrupted() -> OutcomeUnknown:
+    """For what was tried, and may have been committed without an answer."""
+    return OutcomeUnknown("the engine stopped before it knew what became of this: look before you try again")
 
 
 def _may_pass(error: Exception) -> bool:

@@ -101,6 +101,13 @@ class EngineBusy(Refusal):
     status = 503
 
 
+class OutcomeUnknown(Refusal):
+    """Time ran out after the work had begun: it may be done, or be done yet. Look before trying again."""
+
+    code = "outcome_unknown"
+    status = 503
+
+
 class QuantityOutOfRange(Refusal):
     """The stock takes orders between two quantities."""
 
