@@ -9,6 +9,8 @@ from datetime import datetime
 
 from django.dispatch import Signal
 
+from stocks.services.ticks import StoredTick
+
 # Sent with `batch=CommittedBatch`, after the commit, once for every batch that changed something.
 batch_committed = Signal()
 
@@ -58,7 +60,8 @@ class CommittedBatch:
     """Everything one commit did to one stock: sequences `first_sequence` to `sequence`.
 
     `previous_trade_sequence` is the sequence of the newest trade before this batch (0: none), so that a
-    reader knows whether it missed one. `book` has up to `trade.engine.batch.SNAPSHOT_DEPTH` levels a side.
+    reader knows whether it missed one; `previous_tick_sequence` is the same of ticks, late ones included.
+    `book` has up to `trade.engine.batch.SNAPSHOT_DEPTH` levels a side.
     """
 
     stock_id: str
@@ -66,9 +69,11 @@ class CommittedBatch:
     sequence: int
     previous_trade_sequence: int
     trade_sequence: int
+    previous_tick_sequence: int
+    tick_sequence: int
     trades: tuple[CommittedTrade, ...]
+    ticks: tuple[StoredTick, ...]
     orders: tuple[ChangedOrder, ...]
     book: BookSnapshot
-    tick_count: int
     last_price: int | None
     committed_at: datetime

@@ -24,6 +24,7 @@ from market_feed.streams.hub import Hub, UnknownStock, get_hub
 from market_feed.streams.limits import MessageAllowance
 from market_feed.streams.order_entry import OrderEntry
 from market_feed.streams.sockets import Socket, sink_for
+from trade.selectors.candles import DEFAULT_INTERVAL, INTERVALS
 from users.parsers import strict_loads
 
 logger = logging.getLogger(__name__)
@@ -211,6 +212,25 @@ class TradesConsumer(ResumableConsumer):
 
     def stream(self, stock_id: str) -> Resumable:
         return self.hub.trades.streams[stock_id]
+
+
+class TicksConsumer(ResumableConsumer):
+    async def join(self) -> None:
+        await self.hub.ticks.join(self.socket, self.stock_ids())
+
+    def stream(self, stock_id: str) -> Resumable:
+        return self.hub.ticks.streams[stock_id]
+
+
+class CandlesConsumer(StreamConsumer):
+    async def join(self) -> None:
+        await self.hub.candles.join(self.socket, self.stock_ids(), self._intervals())
+
+    def _intervals(self) -> list[str]:
+        intervals = list(dict.fromkeys(self.parameters("interval"))) or [DEFAULT_INTERVAL]
+        if not set(INTERVALS).issuperset(intervals):
+            raise Refused("invalid", f"interval must be one of {', '.join(INTERVALS)}", BAD_REQUEST)
+        return intervals
 
 
 class OrderBookConsumer(StreamConsumer):

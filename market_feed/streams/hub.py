@@ -1,7 +1,7 @@
 """The hub: one per event loop, started by its first connection, ended with the loop.
 
-It brings every batch to the four desks (`trades`, `books`, `prices`, `private`), and once a second, while
-anybody listens, compares what they know with the stock rows: one query, whatever the number of stocks.
+It brings every batch to its desks (`trades`, `ticks`, `candles`, `books`, `prices`, `private`), and once a
+second, while anybody listens, compares what they know with the stock rows: one query, whatever the number of stocks.
 """
 
 import asyncio
@@ -18,12 +18,14 @@ from django.db import Error as DatabaseError
 
 from market_feed.streams.admission import Admission
 from market_feed.streams.books import BookDesk
+from market_feed.streams.candles import CandleDesk
 from market_feed.streams.database import DatabaseThreads
 from market_feed.streams.news import GROUP, crosses_processes, decode_batches, this_process
 from market_feed.streams.prices import PriceDesk
 from market_feed.streams.private import PrivateDesk
 from market_feed.streams.sockets import Socket
 from market_feed.streams.stored import StockPosition, StoredMarket
+from market_feed.streams.ticks import TickDesk
 from market_feed.streams.trades import TradeDesk
 from trade.signals import CommittedBatch
 
@@ -50,9 +52,12 @@ class Hub:
         self.sockets: set[Socket] = set()
         self.stock_ids: set[str] = set()
         self.trades = TradeDesk(self)
+        self.ticks = TickDesk(self)
+        self.candles = CandleDesk(self)
         self.books = BookDesk(self)
         self.prices = PriceDesk(self)
         self.private = PrivateDesk(self)
+        self._desks = (self.trades, self.ticks, self.candles, self.books, self.prices, self.private)
         self.admission = Admission(self)
         self._database = DatabaseThreads()
         self._inbox: deque[CommittedBatch] = deque()
@@ -105,7 +110,7 @@ class Hub:
             positions = await self.read(self.market.positions)
             for position in positions:
                 self._know(position.stock_id)
-                for desk in (self.trades, self.books, self.prices, self.private):
+                for desk in self._desks:
                     desk.compare(position)
             return {position.stock_id: position for position in positions}
 
@@ -124,7 +129,7 @@ class Hub:
         socket.closed = True
         self.sockets.discard(socket)
         self.admission.leave(socket)
-        for desk in (self.trades, self.books, self.prices, self.private):
+        for desk in self._desks:
             desk.leave(socket)
 
     def close_sockets(self, reason: str) -> None:
@@ -146,6 +151,8 @@ class Hub:
             "sockets": len(self.sockets),
             "trade_frames": self.trades.frames,
             "book_frames": self.books.frames,
+            "tick_frames": self.ticks.frames,
+            "candle_frames": self.candles.frames,
             "price_frames": self.prices.frames,
             "private_frames": self.private.frames,
             "trades_healed": self.trades.healed,
@@ -161,13 +168,13 @@ class Hub:
 
     def _take(self, batch: CommittedBatch) -> None:
         self._know(batch.stock_id)
-        for desk in (self.trades, self.books, self.prices, self.private):
+        for desk in self._desks:
             desk.take(batch)
 
     def _know(self, stock_id: str) -> None:
         if stock_id not in self.stock_ids:
             self.stock_ids.add(stock_id)
-            for desk in (self.trades, self.books, self.private):
+            for desk in (self.trades, self.ticks, self.candles, self.books, self.private):
                 desk.open(stock_id)
 
     async def _compare_every_second(self) -> None:

@@ -1,7 +1,7 @@
 """The news of the market as it travels between processes: batches, encoded, over the channel layer.
 
-A batch with very many trades travels without them. Whoever hears of it knows by its sequences that
-they exist, and reads them.
+A batch with very many trades or ticks travels without them. Whoever hears of it knows by its sequences
+that they exist, and reads them.
 """
 
 import os
@@ -14,10 +14,11 @@ from uuid import uuid4
 import orjson
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
+from stocks.services.ticks import StoredTick
 from trade.signals import BookLevel, BookSnapshot, ChangedOrder, CommittedBatch, CommittedTrade
 
 GROUP = "market"
-MAX_TRADES = 500
+MAX_EVENTS = 500
 
 _TOKEN = uuid4().hex
 
@@ -38,14 +39,18 @@ def message_of(batches: Iterable[CommittedBatch]) -> dict[str, Any]:
 
 
 def encode_batches(batches: Iterable[CommittedBatch]) -> bytes:
-    return orjson.dumps(
-        [batch if len(batch.trades) <= MAX_TRADES else replace(batch, trades=()) for batch in batches]
-    )
+    return orjson.dumps([_light(batch) for batch in batches])
 
 
 def decode_batches(body: bytes) -> list[CommittedBatch]:
     """Raises ValueError, KeyError or TypeError when `body` is not what `encode_batches` makes."""
     return [_decode(fields) for fields in orjson.loads(body)]
+
+
+def _light(batch: CommittedBatch) -> CommittedBatch:
+    if len(batch.trades) > MAX_EVENTS:
+        batch = replace(batch, trades=())
+    return replace(batch, ticks=()) if len(batch.ticks) > MAX_EVENTS else batch
 
 
 def _decode(fields: dict[str, Any]) -> CommittedBatch:
@@ -54,11 +59,16 @@ def _decode(fields: dict[str, Any]) -> CommittedBatch:
         **{
             **fields,
             "trades": tuple(CommittedTrade(**trade) for trade in fields["trades"]),
+            "ticks": tuple(_tick(tick) for tick in fields["ticks"]),
             "orders": tuple(ChangedOrder(**order) for order in fields["orders"]),
             "book": BookSnapshot(bids=_levels(book["bids"]), asks=_levels(book["asks"])),
             "committed_at": datetime.fromisoformat(fields["committed_at"]),
         }
     )
+
+
+def _tick(fields: dict[str, Any]) -> StoredTick:
+    return StoredTick(**{**fields, "timestamp": datetime.fromisoformat(fields["timestamp"])})
 
 
 def _levels(levels: list[dict[str, int]]) -> tuple[BookLevel, ...]:

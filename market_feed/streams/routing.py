@@ -3,15 +3,19 @@
 from typing import Any
 
 from market_feed.streams.consumers import (
+    CandlesConsumer,
     OrderBookConsumer,
     OrdersConsumer,
     PricesConsumer,
+    TicksConsumer,
     TradesConsumer,
     refuse,
 )
 
 STREAMS = {
     "ws/trades": TradesConsumer.serve,
+    "ws/ticks": TicksConsumer.serve,
+    "ws/candles": CandlesConsumer.serve,
     "ws/orderbook": OrderBookConsumer.serve,
     "ws/prices": PricesConsumer.serve,
     "ws/orders": OrdersConsumer.serve,

@@ -6,6 +6,7 @@ sequences, because they are written under its row lock: what is read up to `unti
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
@@ -13,14 +14,19 @@ from django.db.models import Max, Q
 
 from market_feed.streams.books import Book
 from market_feed.streams.frames import PublicTrade
-from stocks.models import Stock
+from market_feed.streams.ticks import PublicTick
+from stocks.models import Stock, Tick
 from trade.apis.rendering import render_order
 from trade.models import Order, Trade
 from trade.selectors.book import order_book
+from trade.selectors.candles import CandleRow, candle_page
 from trade.selectors.trades import trades_since
 from users.fields import to_units
 from users.inputs import json_number
 from users.models import CashAccount
+
+# Candles of one query.
+MAX_CANDLES = 1_000
 
 # A message for one user: (user id, sequence, message).
 PrivateEvent = tuple[int, int, dict[str, Any]]
@@ -33,17 +39,29 @@ class StockPosition:
     stock_id: str
     sequence: int
     trade_sequence: int
+    tick_sequence: int
     last_price: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCandles:
+    """Candles as they are at `sequence`, or later; `has_more`: there are newer ones."""
+
+    sequence: int
+    candles: list[CandleRow]
+    has_more: bool
 
 
 class StoredMarket:
     """The market as the database has it. The streams read nothing else, so tests can put another here."""
 
     def positions(self) -> list[StockPosition]:
-        rows = Stock.objects.order_by().values_list("stock_id", "sequence", "trade_sequence", "last_price")
+        rows = Stock.objects.order_by().values_list(
+            "stock_id", "sequence", "trade_sequence", "tick_sequence", "last_price"
+        )
         return [
-            StockPosition(stock_id, sequence, trade_sequence, None if price is None else to_units(price))
-            for stock_id, sequence, trade_sequence, price in rows
+            StockPosition(stock_id, sequence, trades, ticks, None if price is None else to_units(price))
+            for stock_id, sequence, trades, ticks, price in rows
         ]
 
     def book(self, stock_id: str, depth: int) -> Book:
@@ -53,6 +71,27 @@ class StoredMarket:
     def trades_between(self, stock_id: str, since: int, until: int | None, limit: int) -> list[PublicTrade]:
         """The oldest `limit` trades of the range, in order."""
         return [_public(trade) for trade in trades_since(stock_id, since, limit, until_sequence=until)]
+
+    def ticks_between(self, stock_id: str, since: int, until: int | None, limit: int) -> list[PublicTick]:
+        """The oldest `limit` ticks of the range, in order."""
+        ticks = Tick.objects.filter(stock_id=stock_id, sequence__gt=since).order_by("sequence")
+        if until is not None:
+            ticks = ticks.filter(sequence__lte=until)
+        return [
+            PublicTick(
+                tick.sequence, json_number(tick.price), tick.availability, tick.timestamp, tick.is_late
+            )
+            for tick in ticks[:limit]
+        ]
+
+    def candles(
+        self, stock_id: str, interval: str, since: datetime | None, until: datetime | None
+    ) -> StoredCandles:
+        """The candles from `since` to `until`, as many as are read at once; without `since` the newest one."""
+        stock = Stock.objects.only("trade_sequence", "tick_sequence").get(pk=stock_id)
+        limit = 1 if since is None else MAX_CANDLES
+        page = candle_page(stock_id, interval, from_date=since, to_date=until, limit=limit)
+        return StoredCandles(max(stock.trade_sequence, stock.tick_sequence), page.candles, page.has_more)
 
     def private_events(
         self, stock_id: str, user_ids: Sequence[int], since: int, until: int | None, limit: int

@@ -7,11 +7,17 @@ is missing is read from the database, where the trades of a stock appear in the 
 """
 
 from collections.abc import Sequence
-
-from market_feed.streams.frames import PublicTrade
+from typing import Protocol
 
 # Trades of batches that wait for an earlier one. Beyond that they are forgotten, and read again later.
 MAX_AHEAD = 2_000
+
+
+class Numbered(Protocol):
+    """What a tape orders: a trade, or another event that has a sequence."""
+
+    @property
+    def sequence(self) -> int: ...
 
 
 class TradeTape:
@@ -22,7 +28,7 @@ class TradeTape:
     def __init__(self, delivered: int) -> None:
         self.delivered = delivered
         self.known = delivered
-        self._ahead: dict[int, Sequence[PublicTrade]] = {}
+        self._ahead: dict[int, Sequence[Numbered]] = {}
         self._ahead_count = 0
 
     @property
@@ -39,7 +45,7 @@ class TradeTape:
         self.delivered = self.known
         self._forget_ahead()
 
-    def offer(self, previous: int, trades: Sequence[PublicTrade]) -> list[PublicTrade]:
+    def offer(self, previous: int, trades: Sequence[Numbered]) -> list[Numbered]:
         """What may be delivered now that these trades, the first after `previous`, are known."""
         if not trades or trades[-1].sequence <= self.delivered:
             return []
@@ -49,11 +55,11 @@ class TradeTape:
             return []
         return [*self._take(trades), *self._take_ahead()]
 
-    def fill(self, trades: Sequence[PublicTrade]) -> list[PublicTrade]:
+    def fill(self, trades: Sequence[Numbered]) -> list[Numbered]:
         """What may be delivered now that these, the next ones, were read from the database."""
         return [*self._take(trades), *self._take_ahead()]
 
-    def _take(self, trades: Sequence[PublicTrade]) -> Sequence[PublicTrade]:
+    def _take(self, trades: Sequence[Numbered]) -> Sequence[Numbered]:
         if not trades or trades[-1].sequence <= self.delivered:
             return ()
         if trades[0].sequence <= self.delivered:
@@ -62,13 +68,13 @@ class TradeTape:
         self.note(self.delivered)
         return trades
 
-    def _keep_ahead(self, previous: int, trades: Sequence[PublicTrade]) -> None:
+    def _keep_ahead(self, previous: int, trades: Sequence[Numbered]) -> None:
         if previous not in self._ahead and self._ahead_count + len(trades) <= MAX_AHEAD:
             self._ahead[previous] = trades
             self._ahead_count += len(trades)
 
-    def _take_ahead(self) -> list[PublicTrade]:
-        taken: list[PublicTrade] = []
+    def _take_ahead(self) -> list[Numbered]:
+        taken: list[Numbered] = []
         for previous in sorted(self._ahead):
             if previous > self.delivered:
                 break

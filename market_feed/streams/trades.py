@@ -1,17 +1,20 @@
 """The public trades, live: every socket of a stock gets every trade once, in order.
 
+What is done for trades here is right for whatever comes in the order of its sequences and must not be lost:
+a desk says what its events are, and how they are read and encoded. `ticks` is another.
+
 Trades that arrive while frames are being written leave together in the next frame. After writing, the
 desk rests for half as long as that took. So it writes at once for a few clients and in larger steps for
 thousands, and never takes more than two thirds of the event loop.
 """
 
 import asyncio
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from market_feed.streams.frames import Frame, PublicTrade, public_trades, trades_frames
+from market_feed.streams.frames import Frame, public_trades, trades_frames
 from market_feed.streams.sockets import Socket
-from market_feed.streams.tape import TradeTape
+from market_feed.streams.tape import Numbered, TradeTape
 from trade.signals import CommittedBatch
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ class TradeStream:
         self.tape = TradeTape(0)
         self.sockets: set[Socket] = set()
         # Given out by the tape, not yet written.
-        self.outgoing: list[PublicTrade] = []
+        self.outgoing: list[Numbered] = []
         self.healing: asyncio.Task[None] | None = None
         self._desk = desk
 
@@ -47,7 +50,7 @@ class TradeStream:
             return 0
         trades, self.outgoing = self.outgoing, []
         count = 0
-        for frame in trades_frames(self.stock_id, trades):
+        for frame in self._desk.frames_of(self.stock_id, trades):
             for socket in self.sockets:
                 socket.deliver(frame)
             count += len(self.sockets)
@@ -62,7 +65,7 @@ class TradeStream:
 
     def has_reached(self, stored: "StockPosition") -> bool:
         self.write()
-        return self.tape.delivered >= stored.trade_sequence
+        return self.tape.delivered >= self._desk.newest_of(stored)
 
     def pause(self, socket: Socket) -> None:
         self.sockets.discard(socket)
@@ -73,7 +76,7 @@ class TradeStream:
     async def missed(self, socket: Socket, since: int, until: int) -> tuple[list[Frame], int]:
         trades = await self._desk.read(self.stock_id, since, until, limit=CHUNK)
         reached = trades[-1].sequence if len(trades) == CHUNK else until
-        return list(trades_frames(self.stock_id, trades)), reached
+        return list(self._desk.frames_of(self.stock_id, trades)), reached
 
     async def stored(self) -> "StockPosition":
         return await self._desk.stored(self.stock_id)
@@ -114,11 +117,11 @@ class TradeDesk:
         stream = self.streams[batch.stock_id]
         tape = stream.tape
         if not stream.sockets:
-            tape.skip_to(batch.trade_sequence)
+            tape.skip_to(self.newest_of(batch))
             return
-        if batch.trades and batch.trade_sequence > tape.delivered:
-            self._give_out(stream, tape.offer(batch.previous_trade_sequence, public_trades(batch)))
-        tape.note(batch.trade_sequence)
+        if self.newest_of(batch) > tape.delivered:
+            self._give_out(stream, tape.offer(self.previous_of(batch), self.events_of(batch)))
+        tape.note(self.newest_of(batch))
         if tape.has_gap:
             self._heal(stream)
 
@@ -126,23 +129,39 @@ class TradeDesk:
         """The stock row of the database says there are trades up to here."""
         stream = self.streams[position.stock_id]
         if not stream.sockets:
-            stream.tape.skip_to(position.trade_sequence)
+            stream.tape.skip_to(self.newest_of(position))
             return
-        stream.tape.note(position.trade_sequence)
+        stream.tape.note(self.newest_of(position))
         if stream.tape.has_gap:
             self._heal(stream)
 
-    async def read(self, stock_id: str, since: int, until: int | None, *, limit: int) -> list[PublicTrade]:
+    # --- what the events of this desk are ---
+
+    def newest_of(self, news: "CommittedBatch | StockPosition") -> int:
+        return news.trade_sequence
+
+    def previous_of(self, batch: CommittedBatch) -> int:
+        return batch.previous_trade_sequence
+
+    def events_of(self, batch: CommittedBatch) -> Sequence[Numbered]:
+        return public_trades(batch)
+
+    def frames_of(self, stock_id: str, events: Sequence[Any]) -> Iterable[Frame]:
+        return trades_frames(stock_id, events)
+
+    async def read(self, stock_id: str, since: int, until: int | None, *, limit: int) -> Sequence[Numbered]:
         return await self._hub.read(self._hub.market.trades_between, stock_id, since, until, limit)
 
     async def stored(self, stock_id: str) -> "StockPosition":
         return (await self._hub.refresh())[stock_id]
 
+    # --- inside ---
+
     def _add(self, stream: TradeStream, socket: Socket) -> None:
         socket.joined[stream.stock_id] = stream.position()
         stream.sockets.add(socket)
 
-    def _give_out(self, stream: TradeStream, trades: list[PublicTrade]) -> None:
+    def _give_out(self, stream: TradeStream, trades: list[Numbered]) -> None:
         if not trades:
             return
         stream.outgoing += trades

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -13,7 +13,10 @@ from market_feed.streams.books import Book
 from market_feed.streams.frames import Frame, PublicTrade, public_trades
 from market_feed.streams.hub import Hub
 from market_feed.streams.sockets import Socket
-from market_feed.streams.stored import PrivateEvent, StockPosition
+from market_feed.streams.stored import PrivateEvent, StockPosition, StoredCandles
+from market_feed.streams.ticks import PublicTick, public_tick
+from stocks.services.ticks import StoredTick
+from trade.selectors.candles import CandleRow
 from trade.signals import BookLevel, BookSnapshot, ChangedOrder, CommittedBatch, CommittedTrade
 
 NOON = datetime(2026, 1, 5, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -36,6 +39,15 @@ def trade(sequence: int, **fields: Any) -> CommittedTrade:
     )
 
 
+def tick(sequence: int, **fields: Any) -> StoredTick:
+    """A tick a second after that of the sequence before."""
+    at = NOON + timedelta(seconds=sequence)
+    return StoredTick(
+        **{"sequence": sequence, "price": 200_000, "availability": 5, "timestamp": at, "is_late": False}
+        | fields
+    )
+
+
 def book(*prices: int) -> BookSnapshot:
     """Bids at these prices (whole units of currency), ten shares each; no asks."""
     return BookSnapshot(tuple(BookLevel(price * 10_000, 10, 1) for price in prices), ())
@@ -50,6 +62,8 @@ def batch(
     levels: BookSnapshot | None = None,
     orders: tuple[ChangedOrder, ...] = (),
     last_price: int | None = 1_005_000,
+    ticks: Sequence[StoredTick] = (),
+    previous_tick: int = 0,
 ) -> CommittedBatch:
     """A batch of trades with these sequences, ending at `end` (default: the last of them)."""
     last = sequences[-1] if sequences else previous
@@ -60,10 +74,12 @@ def batch(
         sequence=end,
         previous_trade_sequence=previous,
         trade_sequence=last,
+        previous_tick_sequence=previous_tick,
+        tick_sequence=ticks[-1].sequence if ticks else previous_tick,
         trades=tuple(trade(sequence) for sequence in sequences),
+        ticks=tuple(ticks),
         orders=orders,
         book=levels or BookSnapshot((), ()),
-        tick_count=0,
         last_price=last_price,
         committed_at=NOON,
     )
@@ -99,6 +115,9 @@ class MemoryMarket:
     stocks: dict[str, list[PublicTrade]] = field(default_factory=dict)
     books: dict[str, Book] = field(default_factory=dict)
     prices: dict[str, int] = field(default_factory=dict)
+    ticks: dict[str, list[PublicTick]] = field(default_factory=dict)
+    # Those of any interval.
+    stored_candles: dict[str, list[CandleRow]] = field(default_factory=dict)
     # Events of users: (user id, sequence).
     events: list[tuple[int, int]] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
@@ -108,10 +127,12 @@ class MemoryMarket:
 
     def list_stock(self, stock_id: str) -> None:
         self.stocks[stock_id] = []
+        self.ticks[stock_id] = []
         self.books[stock_id] = Book(0, (), (), 500)
 
     def commit(self, one: CommittedBatch) -> CommittedBatch:
         self.stocks[one.stock_id] += public_trades(one)
+        self.ticks[one.stock_id] += [public_tick(tick) for tick in one.ticks]
         self.books[one.stock_id] = Book(one.sequence, one.book.bids, one.book.asks, 500)
         if one.last_price is not None:
             self.prices[one.stock_id] = one.last_price
@@ -124,6 +145,7 @@ class MemoryMarket:
                 stock_id,
                 self.books[stock_id].sequence,
                 trades[-1].sequence if trades else 0,
+                self._newest_tick(stock_id),
                 self.prices.get(stock_id),
             )
             for stock_id, trades in self.stocks.items()
@@ -143,6 +165,24 @@ class MemoryMarket:
         ]
         return wanted[:limit]
 
+    def ticks_between(self, stock_id: str, since: int, until: int | None, limit: int) -> list[PublicTick]:
+        self._read("ticks")
+        ticks = self.ticks[stock_id]
+        wanted = [one for one in ticks if since < one.sequence and (until is None or one.sequence <= until)]
+        return wanted[:limit]
+
+    def candles(
+        self, stock_id: str, interval: str, since: datetime | None, until: datetime | None
+    ) -> StoredCandles:
+        self._read("candles")
+        trades = self.stocks[stock_id]
+        sequence = max(trades[-1].sequence if trades else 0, self._newest_tick(stock_id))
+        candles = sorted(self.stored_candles.get(stock_id, []))
+        if since is None:
+            return StoredCandles(sequence, candles[-1:], False)
+        wanted = [one for one in candles if since <= one.start and (until is None or one.start <= until)]
+        return StoredCandles(sequence, wanted, False)
+
     def private_events(
         self, stock_id: str, user_ids: Sequence[int], since: int, until: int | None, limit: int
     ) -> tuple[list[PrivateEvent], int]:
@@ -154,6 +194,9 @@ class MemoryMarket:
             (user_id, sequence, {"type": "order", "sequence": sequence})
             for user_id, sequence in wanted[:limit]
         ], wanted[limit - 1][1] if len(wanted) >= limit else until
+
+    def _newest_tick(self, stock_id: str) -> int:
+        return max((tick.sequence for tick in self.ticks[stock_id]), default=0)
 
     def _read(self, what: str) -> None:
         self.reads.append(what)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -94,8 +95,8 @@ class StreamTestCase(TransactionTestCase):
         )
 
     @database_sync_to_async
-    def tick(self, price: str, availability: int = 0, stock_id: str = "ACME") -> None:
-        get_engine().apply_ticks([FeedTick(stock_id, units(price), availability, NOON)]).result(3)
+    def tick(self, price: str, availability: int = 0, stock_id: str = "ACME", at: datetime = NOON) -> None:
+        get_engine().apply_ticks([FeedTick(stock_id, units(price), availability, at)]).result(3)
 
     @database_sync_to_async
     def in_database(self, work: Callable[[], Any]) -> Any:

@@ -26,6 +26,7 @@ from market_feed.tests.streams_base import (
     batch,
     book,
     join_trades,
+    tick,
     until,
     with_hub,
 )
@@ -215,15 +216,18 @@ class NewsTests(SimpleTestCase):
         sent = [
             batch([2, 3], previous=1, levels=book(5, 4), orders=(order,)),
             batch([], previous=3, end=9, last_price=None),
+            batch([], previous=3, end=9, ticks=[tick(8), tick(9)], previous_tick=4),
             replace(batch([4], previous=3), committed_at=datetime(2026, 1, 5, tzinfo=UTC)),
         ]
         self.assertEqual(decode_batches(encode_batches(sent)), sent)
 
-    def test_it_leaves_very_many_trades_to_be_read(self) -> None:
-        sent = batch(list(range(1, news.MAX_TRADES + 2)), previous=0)
-        (received,) = decode_batches(encode_batches([sent]))
-        self.assertEqual(received, replace(sent, trades=()))
-        self.assertEqual(received.trade_sequence, news.MAX_TRADES + 1)
+    def test_it_leaves_very_many_trades_and_ticks_to_be_read(self) -> None:
+        sequences = range(1, news.MAX_EVENTS + 2)
+        sent = [batch([*sequences], previous=0), batch([], previous=0, ticks=[tick(n) for n in sequences])]
+        many_trades, many_ticks = decode_batches(encode_batches(sent))
+        self.assertEqual(many_trades, replace(sent[0], trades=()))
+        self.assertEqual(many_ticks, replace(sent[1], ticks=()))
+        self.assertEqual(many_trades.trade_sequence, many_ticks.tick_sequence)
 
     @with_hub
     async def test_it_is_not_taken_twice_by_the_process_that_sent_it(

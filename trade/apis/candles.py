@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from stocks.apis import STOCK_ID
 from stocks.selectors import find_stock
-from trade.selectors.candles import INTERVALS, CandlePage, CandleRow, candle_page
+from trade.selectors.candles import DEFAULT_INTERVAL, INTERVALS, CandlePage, CandleRow, candle_page
 from users.inputs import QuantityField, RangeQuery, json_time, json_units, validated
 from users.permissions import StaffWrites
 
@@ -24,7 +24,7 @@ MAX_CANDLES = 5_000
 class CandleQuery(RangeQuery):
     """GET stocks/<stock_id>/candles/"""
 
-    interval = serializers.ChoiceField(list(INTERVALS), default="1m")
+    interval = serializers.ChoiceField(list(INTERVALS), default=DEFAULT_INTERVAL)
     page_size = QuantityField(
         limit=MAX_CANDLES, default=DEFAULT_CANDLES, help_text=f"How many at once, at most {MAX_CANDLES}."
     )

@@ -7,7 +7,7 @@ what happened; commit. The commands share the commit, but each succeeds or is re
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -131,14 +131,14 @@ def run_batch(
     with transaction.atomic():
         stock = lock_stock(stock_id)
         batch = Batch(stock, books.current(stock), now, is_retry, max_price_ratio, defers_settlement)
-        first_sequence, previous_trade_sequence = stock.sequence + 1, stock.trade_sequence
+        before = replace(stock)
         results = [(command.future, _apply(command, batch)) for command in commands]
         news = None
         touched = touched_orders(batch.events)
         freed = [order for order_id, order in batch.freed.items() if order_id not in touched]
         trade_ids = _write(batch, touched.values(), freed)
-        if batch.market.sequence >= first_sequence:
-            news = _news(batch, touched.values(), first_sequence, previous_trade_sequence, trade_ids)
+        if batch.market.sequence > before.sequence:
+            news = _news(batch, touched.values(), before, trade_ids)
     for order in (*touched.values(), *freed):
         order.stored_sequence = order.sequence
         order.held = hold_of_order(order)
@@ -187,26 +187,27 @@ def _write(batch: Batch, touched: Collection[Order], freed: Collection[Order]) -
 def _news(
     batch: Batch,
     touched: Collection[Order],
-    first_sequence: int,
-    previous_trade_sequence: int,
+    before: LockedStock,
     trade_ids: list[int],
 ) -> CommittedBatch:
     trades = [event for event in batch.events if isinstance(event, Trade)]
     bids, asks = batch.market.snapshot(SNAPSHOT_DEPTH)
     return CommittedBatch(
         stock_id=batch.stock.stock_id,
-        first_sequence=first_sequence,
+        first_sequence=before.sequence + 1,
         sequence=batch.stock.sequence,
-        previous_trade_sequence=previous_trade_sequence,
+        previous_trade_sequence=before.trade_sequence,
         trade_sequence=batch.stock.trade_sequence,
+        previous_tick_sequence=before.tick_sequence,
+        tick_sequence=batch.stock.tick_sequence,
         trades=tuple(
             _committed_trade(trade_id, trade) for trade_id, trade in zip(trade_ids, trades, strict=True)
         ),
+        ticks=tuple(batch.ticks),
         orders=tuple(_changed_order(order) for order in touched),
         book=BookSnapshot(
             tuple(BookLevel(*level) for level in bids), tuple(BookLevel(*level) for level in asks)
         ),
-        tick_count=len(batch.ticks),
         last_price=batch.market.last_price,
         committed_at=batch.now,
     )

@@ -16,6 +16,7 @@ from users.rows import Row, fetch_rows, read_time, stored_time
 
 # Seconds of each interval there is, by its name.
 INTERVALS = {"1s": 1, "1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "1d": 86_400}
+DEFAULT_INTERVAL = "1m"
 # Rows that a page of candles made of parts reads, unless a single candle has more.
 MAX_PARTS = 10_000
 
