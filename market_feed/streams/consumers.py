@@ -17,6 +17,7 @@ from rest_framework.exceptions import AuthenticationFailed, ParseError
 from market_feed.streams import access
 from market_feed.streams.access import Visitor
 from market_feed.streams.admission import NO_LONGER_VALID, NOT_AUTHENTICATED
+from market_feed.streams.book_groups import BookGroups
 from market_feed.streams.books import DEFAULT_DEPTH, MAX_DEPTH
 from market_feed.streams.catchup import TRY_AGAIN_LATER, Resumable, catch_up
 from market_feed.streams.frames import PONG, error_frame
@@ -235,7 +236,13 @@ class CandlesConsumer(StreamConsumer):
 
 class OrderBookConsumer(StreamConsumer):
     async def join(self) -> None:
-        await self.hub.books.join(self.socket, self.stock_ids(), self._depth())
+        await self.hub.books.join(self.socket, self.stock_ids(), self._depth(), self._mode())
+
+    def _mode(self) -> str:
+        (mode, *_) = self.parameters("mode") or ["snapshot"]
+        if mode not in BookGroups.MODES:
+            raise Refused("invalid", f"mode must be one of: {', '.join(BookGroups.MODES)}", BAD_REQUEST)
+        return mode
 
     def _depth(self) -> int:
         (text, *_) = self.parameters("depth") or [str(DEFAULT_DEPTH)]

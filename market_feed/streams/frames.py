@@ -65,16 +65,38 @@ def book_frame(
     timestamp: datetime,
     bids: Sequence[BookLevel],
     asks: Sequence[BookLevel],
-    depth: int,
+    checksum: int | None = None,
+) -> Frame:
+    message = {
+        "type": "orderbook",
+        "stock_id": stock_id,
+        "sequence": sequence,
+        "timestamp": timestamp,
+        "bids": [{"price": level.price / SCALE, "quantity": level.quantity} for level in bids],
+        "asks": [{"price": level.price / SCALE, "quantity": level.quantity} for level in asks],
+    }
+    return encode(message if checksum is None else {**message, "checksum": checksum})
+
+
+def book_changes_frame(
+    stock_id: str,
+    first_sequence: int,
+    last_sequence: int,
+    timestamp: datetime,
+    bids: Iterable[tuple[int, int]],
+    asks: Iterable[tuple[int, int]],
+    checksum: int,
 ) -> Frame:
     return encode(
         {
-            "type": "orderbook",
+            "type": "orderbook_changes",
             "stock_id": stock_id,
-            "sequence": sequence,
+            "first_sequence": first_sequence,
+            "last_sequence": last_sequence,
             "timestamp": timestamp,
-            "bids": [{"price": level.price / SCALE, "quantity": level.quantity} for level in bids[:depth]],
-            "asks": [{"price": level.price / SCALE, "quantity": level.quantity} for level in asks[:depth]],
+            "bids": [{"price": price / SCALE, "quantity": quantity} for price, quantity in bids],
+            "asks": [{"price": price / SCALE, "quantity": quantity} for price, quantity in asks],
+            "checksum": checksum,
         }
     )
 

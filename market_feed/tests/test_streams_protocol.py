@@ -221,6 +221,25 @@ class OrderBookTests(StreamTestCase):
                     self.assertEqual((await client.next())["code"], "invalid")
                     self.assertEqual(await client.next_close(), 4000)
 
+    async def test_it_sends_changes_to_who_asks_for_them(self) -> None:
+        await self.place(self.ann, "buy", 5, "19.5")
+        async with self.connected("/ws/orderbook/?stock_id=ACME&mode=delta&depth=1") as client:
+            first = await client.next("orderbook")
+            self.assertEqual(first["bids"], [{"price": 19.5, "quantity": 5}])
+            await self.place(self.ann, "buy", 1, "19.6")
+            changes = await client.next("orderbook_changes")
+            self.assertEqual(changes["first_sequence"], first["sequence"] + 1)
+            self.assertEqual(
+                changes["bids"], [{"price": 19.6, "quantity": 1}, {"price": 19.5, "quantity": 0}]
+            )
+
+    async def test_it_refuses_a_mode_that_is_none(self) -> None:
+        for mode in ("", "deltas", "DELTA"):
+            with self.subTest(mode=mode):
+                async with self.connected(f"/ws/orderbook/?mode={mode}") as client:
+                    self.assertEqual((await client.next())["code"], "invalid")
+                    self.assertEqual(await client.next_close(), 4000)
+
     async def test_it_has_nothing_to_resume(self) -> None:
         async with self.connected("/ws/orderbook/?stock_id=ACME") as client:
             await client.ask(type="resume", stock_id="ACME", since_sequence=0)
