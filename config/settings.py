@@ -5,8 +5,9 @@ name or in the file `.data/env`.
 """
 
 import os
+import re
 import secrets
-from datetime import timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def one_of(name: str, word: str, words: tuple[str, ...]) -> str:
     if word not in words:
         raise ImproperlyConfigured(f"{name} is {word!r}, but must be one of: {', '.join(words)}")
     return word
+
+
+def time_of_day(name: str, text: str) -> time | None:
+    """The setting `name`, a time such as "22:00"; None when its `text` is empty."""
+    if not text:
+        return None
+    if re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text, re.ASCII) is None:
+        raise ImproperlyConfigured(f'{name} is {text!r}, but must be a time such as "22:00", or empty')
+    return time.fromisoformat(text)
 
 
 SECRET_KEY = env.str("SECRET_KEY", default="") or kept_secret_key()
@@ -153,6 +163,8 @@ MARKET_ORDER_COLLAR = Decimal(env.str("MARKET_ORDER_COLLAR", default="0.10"))
 ENGINE_THREADS = env.int("ENGINE_THREADS", default=1 if _database["ENGINE"].endswith("sqlite3") else 3)
 # Deferred: what a trade brings is not spendable before it is settled, by REST or `manage.py settle_trades`.
 SETTLEMENT = one_of("SETTLEMENT", env.str("SETTLEMENT", default="immediate"), ("immediate", "deferred"))
+# Day orders end at this time, in UTC; empty: when somebody calls `manage.py close_trading_day`.
+TRADING_DAY_CLOSES_AT = time_of_day("TRADING_DAY_CLOSES_AT", env.str("TRADING_DAY_CLOSES_AT", default=""))
 # How long a caller waits for the match before the answer says PENDING.
 ORDER_ANSWER_TIMEOUT_S = env.float("ORDER_ANSWER_TIMEOUT_S", default=10.0)
 # A pending order this old has lost the process that took it: any other may match it.

@@ -2,6 +2,7 @@
 
 import os
 import runpy
+from datetime import time
 from typing import Any
 from unittest import mock
 
@@ -25,3 +26,20 @@ class Settlement(SimpleTestCase):
         for word in ("later", "Deferred", ""):
             with self.subTest(word), self.assertRaisesMessage(ImproperlyConfigured, "SETTLEMENT is "):
                 read_settings(SETTLEMENT=word)
+
+
+class TradingDay(SimpleTestCase):
+    def test_it_closes_at_a_time_or_never(self) -> None:
+        for text, closes_at in (("22:00", time(22)), ("00:00", time(0)), ("", None)):
+            with self.subTest(text):
+                self.assertEqual(
+                    read_settings(TRADING_DAY_CLOSES_AT=text)["TRADING_DAY_CLOSES_AT"], closes_at
+                )
+
+    def test_it_closes_at_no_other_text(self) -> None:
+        for text in ("24:00", "9:00", "22:60", "22", "22:00:00", "22:00Z", "\u0662\u0662:00", "never", " "):
+            with (
+                self.subTest(text),
+                self.assertRaisesMessage(ImproperlyConfigured, "TRADING_DAY_CLOSES_AT is "),
+            ):
+                read_settings(TRADING_DAY_CLOSES_AT=text)

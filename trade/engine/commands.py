@@ -265,11 +265,13 @@ class Resume(Command):
 
 @dataclass(slots=True)
 class ExpireDayOrders(Command):
-    """End the open orders that are good for the day."""
+    """End the open orders that are good for the day: all, or those placed before a time."""
+
+    placed_before: datetime | None = None
 
     def apply(self, batch: Batch) -> Callable[[], int]:
         expired: list[Any] = []
-        for order_id in open_day_order_ids(batch.stock.stock_id):
+        for order_id in open_day_order_ids(batch.stock.stock_id, placed_before=self.placed_before):
             expired += batch.market.expire(order_id)
         batch.events += expired
         return lambda: len(expired)

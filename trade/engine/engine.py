@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from datetime import time as time_of_day
 from decimal import Decimal
 from typing import Any
 
@@ -26,10 +27,11 @@ from django.db import connection
 from django.utils import timezone
 
 from trade.engine.batch import Command
-from trade.engine.commands import ExpireDueOrders, FreePendingChanges, Recover
+from trade.engine.commands import ExpireDayOrders, ExpireDueOrders, FreePendingChanges, Recover
 from trade.engine.entry import EntryItem, EntryStage
 from trade.engine.lanes import MAX_BATCH, Lanes
 from trade.engine.matching import MatchStage
+from trade.engine.trading_day import latest_closing
 from trade.engine.trouble import Trouble, close_connection, stopping
 from trade.selectors import resting
 
@@ -53,6 +55,8 @@ class EngineOptions:
     max_price_ratio: int
     # What trades bring lies unsettled until somebody settles it.
     defers_settlement: bool = False
+    # In UTC; None: day orders are good until somebody closes the day.
+    day_closes_at: time_of_day | None = None
 
 
 @dataclass(slots=True)
@@ -84,6 +88,7 @@ class Engine:
         self._duties = [
             Duty(self.sweep_orphans, options.orphan_age_s),
             Duty(self.expire_due_orders, EXPIRY_INTERVAL_S),
+            Duty(self.close_trading_day, EXPIRY_INTERVAL_S),
         ]
         self._on_duty = threading.Lock()
         self._batches = 0
@@ -167,6 +172,17 @@ class Engine:
         now = timezone.now()
         for stock_id in resting.stocks_with_due_orders(now):
             self._lanes.put(stock_id, ExpireDueOrders(Future(), now))
+
+    def close_trading_day(self, now: datetime | None = None) -> None:
+        """Queue the end of the day orders that were placed before the latest closing time.
+
+        Whether that was a moment ago or while nobody was there: what is due is in the rows alone.
+        """
+        if self.options.day_closes_at is None:
+            return
+        closing = latest_closing(self.options.day_closes_at, now or timezone.now())
+        for stock_id in resting.stocks_with_day_orders(placed_before=closing, limit=MAX_SWEPT):
+            self._lanes.put(stock_id, ExpireDayOrders(Future(), closing))
 
     def _work(self) -> None:
         try:

@@ -211,6 +211,7 @@ def options_from_settings() -> EngineOptions:
         orphan_age_s=settings.ORPHAN_AGE_S,
         max_price_ratio=settings.FEED_MAX_PRICE_RATIO,
         defers_settlement=settings.SETTLEMENT == "deferred",
+        day_closes_at=settings.TRADING_DAY_CLOSES_AT,
     )
 
 

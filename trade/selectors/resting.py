@@ -41,12 +41,28 @@ def pending_orders(*, created_before: datetime, limit: int) -> list[tuple[str, s
     return [(stock_id, read_uuid(order_id)) for stock_id, order_id in rows]
 
 
-def open_day_order_ids(stock_id: str) -> list[str]:
-    """Open orders of the stock that are good for the day."""
+_OPEN_DAY_ORDERS = "FROM trade_order WHERE time_in_force = 'day' AND remaining_quantity > 0"
+
+
+def stocks_with_day_orders(*, placed_before: datetime, limit: int) -> set[str]:
+    """The stocks of the oldest `limit` open orders that are good for the day and from before that time."""
+    # Not DISTINCT: SQLite would rather read all open orders than sort the stocks of a few.
     rows = fetch_rows(
-        "SELECT order_id FROM trade_order "
-        "WHERE stock_id = %s AND time_in_force = 'day' AND remaining_quantity > 0 AND status <> 'PENDING'",
-        [stock_id],
+        f"SELECT stock_id {_OPEN_DAY_ORDERS} AND status <> 'PENDING' AND created_at < %s "
+        "ORDER BY created_at LIMIT %s",
+        [stored_time(placed_before), limit],
+    )
+    return {stock_id for (stock_id,) in rows}
+
+
+def open_day_order_ids(stock_id: str, *, placed_before: datetime | None = None) -> list[str]:
+    """Open orders of the stock that are good for the day: all, or those from before a time."""
+    condition, parameters = "stock_id = %s AND status <> 'PENDING'", [stock_id]
+    if placed_before is not None:
+        condition += " AND created_at < %s"
+        parameters.append(stored_time(placed_before))
+    rows = fetch_rows(
+        f"SELECT order_id {_OPEN_DAY_ORDERS} AND {condition} ORDER BY created_at, order_id", parameters
     )
     return [read_uuid(order_id) for (order_id,) in rows]
 
