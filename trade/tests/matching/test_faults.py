@@ -38,6 +38,20 @@ class TakersPrice(Market):
         return goes_on
 
 
+class WrongSidesFee(Market):
+    """Calls the order that waited the taker, so that it would pay the taker's fee."""
+
+    def _trade_with_users(
+        self, taker: Order, makers: BookSide, worst_price: int, events: list[Event]
+    ) -> bool:
+        before = len(events)
+        goes_on = super()._trade_with_users(taker, makers, worst_price, events)
+        for number, event in enumerate(events[before:], start=before):
+            if isinstance(event, Trade):
+                events[number] = event._replace(taker_side=-event.taker_side)
+        return goes_on
+
+
 class LostRemainder(Market):
     """Forgets what is left of an order that was partly filled on arrival."""
 
@@ -268,6 +282,7 @@ class PlantedFaultsTest(SimpleTestCase):
     def test_every_fault_in_the_market_is_found(self) -> None:
         for faulty in (
             TakersPrice,
+            WrongSidesFee,
             LostRemainder,
             AvailabilityForEveryone,
             OutsideFirst,
