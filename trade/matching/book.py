@@ -47,7 +47,7 @@ class Level:
 
     def sweep(self) -> None:
         """Drop the dead from the queue."""
-        self.queue = deque(order for order in self.queue if order.open_quantity)
+        self.queue = deque([order for order in self.queue if order.open_quantity])
 
 
 class BookSide:
@@ -76,23 +76,24 @@ class BookSide:
         if level is None:
             level = self.levels_by_key[key] = Level(order.limit_price)
             insort(self.keys, key)
-        order.ahead_quantity, order.ahead_orders = level.quantity, level.count
+        order.ahead_quantity = quantity = level.quantity
+        order.ahead_orders = count = level.count
+        level.quantity = quantity + (order.shown_quantity if order.display_quantity else order.open_quantity)
+        level.count = count + 1
         level.queue.append(order)
-        level.quantity += order.shown_quantity if order.display_quantity else order.open_quantity
-        level.count += 1
 
     def shrink(self, order: Order, quantity: int) -> None:
         """Take `quantity`, no more shown, off the level of an order that stays."""
         self.levels_by_key[self.side * order.limit_price].quantity -= quantity
 
-    def remove(self, order: Order, quantity: int) -> None:
-        """Take an order, of which `quantity` was shown, off its level, and the level when it was the last."""
+    def remove(self, order: Order) -> None:
+        """Take an open order off its level, and the level when it was the last."""
         key = self.side * order.limit_price
         level = self.levels_by_key[key]
-        level.count -= 1
-        if level.count:
-            level.quantity -= quantity
-            if len(level.queue) > 2 * level.count + SWEEP_SLACK:
+        level.count = count = level.count - 1
+        if count:
+            level.quantity -= order.shown_quantity if order.display_quantity else order.open_quantity
+            if len(level.queue) > 2 * count + SWEEP_SLACK:
                 level.sweep()
             return
         del self.levels_by_key[key]
@@ -103,8 +104,8 @@ class BookSide:
 
     def drop_first(self, level: Level, quantity: int) -> None:
         """Take the first order, which just traded its last `quantity`, off the best level."""
-        level.count -= 1
-        if level.count:
+        level.count = count = level.count - 1
+        if count:
             level.queue.popleft()
             level.quantity -= quantity
         else:

@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 from trade.matching.orders import Order
 
+# `new_event(Entered, (sequence, order))` is `Entered(sequence, order)` in half the time: for the hot paths.
+new_event = tuple.__new__
+
 
 class Entered(NamedTuple):
     """The order reached the market; what it traded follows."""

@@ -24,8 +24,19 @@ The rules keep no clock and draw no lots: the same commands give the same events
 
 from collections import deque
 
-from trade.matching.events import Entered, Event, Expired, Halted, Replaced, Resumed, Ticked, Triggered
-from trade.matching.orders import BOUNDED, BUY, DAY, EXPIRED, SELL, Order
+from trade.matching.events import (
+    Cancelled,
+    Entered,
+    Event,
+    Expired,
+    Halted,
+    Replaced,
+    Resumed,
+    Ticked,
+    Triggered,
+    new_event,
+)
+from trade.matching.orders import BOUNDED, BUY, CANCELLED, DAY, EXPIRED, SELL, Order
 from trade.matching.places import Quote
 from trade.matching.trading import Trading
 
@@ -47,7 +58,7 @@ class Market(Trading):
         if order.post_only and self.would_trade(order, order.limit_price):
             return [self._reject(order, POST_ONLY)]
         self.sequence = order.priority = order.sequence = sequence = self.sequence + 1
-        events: list[Event] = [Entered(sequence, order)]
+        events: list[Event] = [new_event(Entered, (sequence, order))]
         if order.stop_price and not self._is_reached(order):
             self.orders[order.order_id] = order
             self._stops.add(order)
@@ -63,7 +74,14 @@ class Market(Trading):
         if order is None:
             return []
         self._remove(order)
-        return [self._cancel(order, reason)]
+        self.sequence = order.sequence = sequence = self.sequence + 1
+        quantity = order.open_quantity
+        order.open_quantity = 0
+        order.outcome = CANCELLED
+        order.reason = reason
+        if order.display_quantity:
+            order.shown_quantity = 0
+        return [new_event(Cancelled, (sequence, order, quantity, reason))]
 
     def turn_away(self, order: Order, reason: str) -> list[Event]:
         """End an order that has not entered yet."""

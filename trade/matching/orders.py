@@ -40,8 +40,6 @@ class Order:
     """
 
     # What most orders never change stays on the class: making an order is half of what resting it costs.
-    traded_quantity = 0
-    traded_value = 0
     priority = 0
     sequence = 0
     stored_sequence = 0
@@ -67,7 +65,6 @@ class Order:
         quantity: int,
         time_in_force: str = GTC,
         other_bound: int = 0,
-        *,
         stop_price: int = 0,
         post_only: bool = False,
         display_quantity: int = 0,
@@ -86,6 +83,8 @@ class Order:
         self.post_only = post_only
         self.display_quantity = display_quantity
         self.self_trade = self_trade
+        self.traded_quantity = 0
+        self.traded_value = 0
 
     def __repr__(self) -> str:
         side = "buy" if self.side == BUY else "sell"

@@ -117,12 +117,12 @@ class Places:
 
     def _remove(self, order: Order) -> None:
         del self.orders[order.order_id]
-        if order.is_stopped:
-            self._stops.remove(order)
-        elif order.kind == BOUNDED:
+        if order.kind == BOUNDED:
             self._bounded[order.side].remove(order)
+        elif order.stop_price and order.is_stopped:
+            self._stops.remove(order)
         else:
-            self._sides[order.side].remove(order, order.visible_quantity)
+            self._sides[order.side].remove(order)
 
     def _cancel(self, order: Order, reason: str) -> Cancelled:
         self.sequence = sequence = self.sequence + 1

@@ -8,7 +8,7 @@ from collections import deque
 
 from trade.matching.book import BookSide, Level
 from trade.matching.bounded import rank
-from trade.matching.events import Event, Prevented, Reduced, Trade
+from trade.matching.events import Event, Prevented, Reduced, Trade, new_event
 from trade.matching.orders import (
     BOUNDED,
     BUY,
@@ -43,7 +43,12 @@ class Trading(Places):
         if order.time_in_force == FOK and not self._can_fill(order):
             events.append(self._cancel(order, FOK))
             return
-        self._match(order, events)
+        side = order.side
+        keys = self._sides[-side].keys
+        if self._outside[side]:
+            self._match(order, events)
+        elif keys and keys[-1] >= -side * order.limit_price:
+            self._trade_with_users(order, self._sides[-side], order.limit_price, events)
         if not order.open_quantity:
             return
         if order.kind == MARKET:
@@ -54,19 +59,20 @@ class Trading(Places):
             if order.display_quantity:
                 order.show()
             self.orders[order.order_id] = order
-            self._sides[order.side].add(order)
+            self._sides[side].add(order)
 
     def _match(self, taker: Order, events: list[Event]) -> None:
+        """Trade with users and with the outside, which has something for the taker's side."""
         side, limit_price = taker.side, taker.limit_price
         makers = self._sides[-side]
         quote = self.quote
-        if quote is not None and self._outside[side] and side * quote.price <= side * limit_price:
+        if quote is not None and side * quote.price <= side * limit_price:
             # Users at the outside's price or better go before it.
             if not self._trade_with_users(taker, makers, quote.price, events):
                 return
             if taker.open_quantity:
                 self._trade_with_outside(taker, side, events)
-        if makers.keys and makers.keys[-1] >= -side * limit_price:
+        if makers.accepts(limit_price):
             self._trade_with_users(taker, makers, limit_price, events)
 
     def would_trade(self, order: Order, limit_price: int) -> bool:
@@ -105,15 +111,22 @@ class Trading(Places):
     ) -> bool:
         """Trade with waiting orders down to `worst_price`. False when the taker is over before that."""
         worst_key = makers.side * worst_price
-        keys, levels, taker_side = makers.keys, makers.levels_by_key, taker.side
+        keys, levels, is_buy = makers.keys, makers.levels_by_key, taker.side == BUY
+        orders = self.orders
         while (wanted := taker.open_quantity) and keys and keys[-1] >= worst_key:
             level = levels[keys[-1]]
-            maker = level.first()
+            queue = level.queue
+            maker = queue[0]
+            shown = maker.open_quantity
+            if not shown:
+                queue.popleft()
+                continue
             if maker.user_id == taker.user_id:
                 if self._prevent(taker, maker, events):
                     continue
                 return False
-            shown = maker.shown_quantity if maker.display_quantity else maker.open_quantity
+            if maker.display_quantity:
+                shown = maker.shown_quantity
             quantity = wanted if wanted < shown else shown
             price = level.price
             value = quantity * price
@@ -122,15 +135,20 @@ class Trading(Places):
             taker.open_quantity = wanted - quantity
             taker.traded_quantity += quantity
             taker.traded_value += value
-            maker.open_quantity -= quantity
+            maker.open_quantity = left = maker.open_quantity - quantity
             maker.traded_quantity += quantity
             maker.traded_value += value
-            if taker_side == BUY:
-                events.append(Trade(sequence, price, quantity, taker, maker, BUY, None))
+            if is_buy:
+                trade = (sequence, price, quantity, taker, maker, BUY, None)
             else:
-                events.append(Trade(sequence, price, quantity, maker, taker, SELL, None))
+                trade = (sequence, price, quantity, maker, taker, SELL, None)
+            events.append(new_event(Trade, trade))
             self.last_price = price
-            self._settle_maker(maker, level, makers, quantity, shown)
+            if left or maker.display_quantity:
+                self._settle_maker(maker, level, makers, quantity, shown)
+            else:
+                del orders[maker.order_id]
+                makers.drop_first(level, quantity)
         return True
 
     def _settle_maker(self, maker: Order, level: Level, makers: BookSide, gone: int, shown: int) -> None:

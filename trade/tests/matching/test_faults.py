@@ -22,6 +22,7 @@ from trade.tests.matching.commands import Command
 from trade.tests.matching.generators import SHAPES, session
 
 SESSIONS_TO_FIND_IT = 10 * len(SHAPES)
+add_to_book = BookSide.add
 
 
 class TakersPrice(Market):
@@ -248,11 +249,9 @@ def count_what_is_hidden_behind(level: Level, taker: Order, wanted: int) -> tupl
     return count, False
 
 
-def last_in_first_out(level: Level) -> Order:
-    last = next(order for order in reversed(level.queue) if order.open_quantity)
-    level.queue.remove(last)
-    level.queue.appendleft(last)
-    return last
+def last_in_first_out(side: BookSide, order: Order) -> None:
+    add_to_book(side, order)
+    side.levels_by_key[side.side * order.limit_price].queue.rotate(1)
 
 
 def sweep_one_too_many(level: Level) -> None:
@@ -305,7 +304,7 @@ class PlantedFaultsTest(SimpleTestCase):
 
     def test_every_fault_in_the_queues_is_found(self) -> None:
         for name, plant in (
-            ("last in, first out", planted(Level, "first", last_in_first_out)),
+            ("last in, first out", planted(BookSide, "add", last_in_first_out)),
             ("sweeping mixes the queue up", planted(Level, "sweep", sweep_one_too_many)),
             ("quiet where an order waits", planted(BoundedSide, "_remember_quiet", quiet_over_the_edge)),
             ("no rank by price", lambda: patch("trade.matching.bounded.rank", by_time_alone)),
