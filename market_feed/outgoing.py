@@ -14,6 +14,7 @@ market/order-events        `type` entered, triggered, replaced, traded, prevente
                            are, each `order_id`, `client_order_id`, `user_id`, `side`, and for a trade `is_filled`
 market/book/<stock_id>     as the WebSocket's: `type` "orderbook", `stock_id`, `sequence`, `timestamp`, `bids`
                            and `asks`, each `price` and `quantity`; retained
+market/prices, market/candles   see `latest`
 
 The two event topics name users and are for the operator's own back office: keep others from reading
 them in the broker's access list. On every topic a stock and a sequence name one message, so a

@@ -7,7 +7,7 @@ At least once The cursor moves after the broker's acknowledgement: a crash anywh
 One at a time A cursor moves only from where this publisher saw it. When another publisher moved it, that is
               noticed, and this one goes on from there.
 Books         A stock's book is published, retained, when one of its order events or trades was, at most ten
-              times a second: what lies between two snapshots is not seen.
+              times a second: what lies between two snapshots is not seen. Prices and candles likewise: `latest`.
 """
 
 import logging
@@ -23,6 +23,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from market_feed import metrics
+from market_feed.latest import LatestMessages, Marks
 from market_feed.link import Message
 from market_feed.models import PublishCursor
 from market_feed.outgoing import book_message, order_events_after, trades_after
@@ -37,6 +38,7 @@ POLL_S = 0.1
 MAX_ROWS = 500
 MAX_MESSAGES = 2_000
 BOOK_EVERY_S = 0.1
+_STOCK_COLUMNS = ("stock_id", "sequence", "quote_sequence", "tick_sequence", "trade_sequence")
 RETRY_DELAYS_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 DATABASE_AWAY = (OperationalError, InterfaceError)
 
@@ -68,6 +70,7 @@ class Publisher:
         self._seen: dict[str, int] = {}
         self._book_due: dict[str, float] = {}
         self._dirty_books: set[str] = set()
+        self._latest = LatestMessages(clock)
         self._first = 0
         self._stopping = threading.Event()
         self._hint = threading.Event()
@@ -118,8 +121,8 @@ class Publisher:
             if part is not None:
                 parts.append(part)
                 count += len(part.messages)
-        books = self._due_books(now)
-        messages = [message for part in parts for message in part.messages] + books
+        books, prices, candles = self._due_books(now), self._latest.due_prices(), self._latest.due_candles()
+        messages = [message for part in parts for message in part.messages] + books + prices + candles
         if not messages:
             return False
         self._outlet.publish(messages)
@@ -127,12 +130,16 @@ class Publisher:
             return False  # stopping: what was not acknowledged is published at the next start
         for part in parts:
             self._move_cursor(part, now)
-        metrics.published.labels("events").inc(count)
-        metrics.published.labels("books").inc(len(books))
+        counts = {"events": count, "books": len(books), "prices": len(prices), "candles": len(candles)}
+        for kind, number in counts.items():
+            metrics.published.labels(kind).inc(number)
         return True
 
     def _newest_sequences(self) -> list[tuple[str, int]]:
-        rows = list(Stock.objects.order_by().values_list("stock_id", "sequence"))
+        rows: list[tuple[str, int]] = []
+        for stock_id, sequence, quoted, *priced in Stock.objects.order_by().values_list(*_STOCK_COLUMNS):
+            rows.append((stock_id, sequence))
+            self._latest.note(stock_id, Marks(quoted, max(priced)))
         if not self._cursors:
             self._cursors = dict(PublishCursor.objects.order_by().values_list("stock_id", "sequence"))
         for stock_id, _ in rows:

@@ -18,11 +18,13 @@ from market_feed.roles import Role, feed_consumer, publisher
 from stocks.models import Stock, Tick
 from trade.engine import get_engine, reset_engine
 from trade.models import Order, OrderEvent, Trade
+from trade.selectors.candles import INTERVALS
 from trade.services.order_rules import NewOrder
 from trade.tests.factories import UserFactory
 from users.models import User
 
 PATIENCE_S = 15.0
+END_OF_WHAT_WAS_KEPT = "market/end-of-what-was-kept"
 UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 MOMENT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z$"
 
@@ -65,6 +67,8 @@ class ContractTests:
     def setUp(self: Any) -> None:
         reset_engine()
         self.addCleanup(reset_engine)
+        # When all that publishes has been stopped.
+        self.addCleanup(forget_retained, self.broker_url)
         self.settings_of_this_test = override_settings(
             MQTT_URL=self.broker_url, MQTT_CLIENT_ID=f"test-{self._testMethodName}", ENGINE_THREADS=1
         )
@@ -223,6 +227,67 @@ class ContractTests:
         self.assertEqual((book["asks"], book["sequence"]), ([], Stock.objects.get().sequence))
         self.assertRegex(book["timestamp"], MOMENT)
 
+    def test_the_newest_price_and_candles_wait_for_who_comes_late(self: Any) -> None:
+        self.say_ticks(self.tick(1, price=30), self.tick(2, price="20.5"), self.tick(0, price=10))
+        prices = "market/prices/ACME"
+        self.wait_for(lambda: self.outsider.on(prices) and self.outsider.on(prices)[-1]["price"] == 20.5)
+        newest = "market/candles/ACME/{}".format
+        self.wait_for(lambda: all(self.outsider.on(newest(interval)) for interval in INTERVALS))
+        self.wait_for(lambda: self.outsider.on(newest("1d"))[-1]["ticks"] == 3)
+        late = Bystander(self.broker_url)
+        self.addCleanup(late.leave)
+        self.wait_for(lambda: all(late.on(newest(interval)) for interval in INTERVALS))
+        self.assertEqual(
+            late.on(prices),
+            [
+                {"type": "tick", "stock_id": "ACME", "sequence": 2, "price": 20.5, "availability": 50}
+                | {"timestamp": "2019-12-15T14:36:02.462393Z"}
+            ],
+        )
+        (day,) = late.on(newest("1d"))
+        # It was read before the candle was.
+        self.assertIn(day.pop("sequence"), (2, 3))
+        self.assertEqual(
+            day,
+            {
+                "type": "candle",
+                "stock_id": "ACME",
+                "interval": "1d",
+                "open": 10.0,
+                "high": 30.0,
+            }
+            | {"low": 10.0, "close": 20.5, "volume": 0, "ticks": 3, "time": "2019-12-15T00:00:00Z"},
+        )
+        for interval in INTERVALS:
+            (candle,) = late.on(newest(interval))
+            self.assertEqual((set(candle), candle["interval"]), ({*day, "sequence"}, interval))
+
+    def test_every_topic_is_acknowledged_and_keeps_what_it_is_to_keep(self: Any) -> None:
+        self.say_ticks(self.tick(1, price=30))
+        buy = self.bounded_buy(UserFactory(cash=10_000), 60, 10, 20)
+        self.say_ticks(self.tick(2))
+        get_engine().cancel_order(buy.pk)
+        kept = {"market/book/ACME", "market/prices/ACME", "market/status/feed", "market/status/publisher"}
+        kept |= {f"market/candles/ACME/{interval}" for interval in INTERVALS}
+        told = {"market/trades/ACME", "market/trade-events", "market/order-events"}
+        self.wait_for(lambda: {message.topic for message in self.outsider.heard} >= kept | told)
+        late = Bystander(self.broker_url)
+        self.addCleanup(late.leave)
+        self.wait_for(lambda: {message.topic for message in late.heard if message.retain} >= kept)
+        self.assertEqual({message.topic for message in late.heard if message.retain}, kept)
+        qualities = {
+            (message.topic, message.qos) for message in self.outsider.heard if message.topic in kept | told
+        }
+        self.assertEqual(qualities, {(topic, 1) for topic in kept | told})
+
+    def test_prices_that_come_back_to_the_feed_are_not_taken_twice(self: Any) -> None:
+        self.say_ticks(self.tick(1, price="20.50"))
+        self.wait_for(lambda: self.outsider.on("market/prices/ACME"))
+        (price,) = self.outsider.on("market/prices/ACME")
+        self.outsider.say("market/ticks/ACME", price)
+        self.say_ticks(self.tick(2))
+        self.assertEqual(Tick.objects.count(), 2)
+
     def test_each_service_says_whether_it_is_there(self: Any) -> None:
         for name, role in [("feed", self.consumer), ("publisher", self.publisher)]:
             topic = f"market/status/{name}"
@@ -241,10 +306,6 @@ class EmbeddedBrokerTests(ContractTests, TransactionTestCase):
         cls.addClassCleanup(broker.stop)
         cls.broker_url = broker.url
 
-    def tearDown(self) -> None:
-        forget_retained(self.broker_url)
-        super().tearDown()
-
 
 @needs("mosquitto")
 class MosquittoTests(ContractTests, TransactionTestCase):
@@ -253,15 +314,15 @@ class MosquittoTests(ContractTests, TransactionTestCase):
         super().setUpClass()
         cls.broker_url = cls.enterClassContext(mosquitto_broker()).url
 
-    def tearDown(self) -> None:
-        forget_retained(self.broker_url)
-        super().tearDown()
-
 
 def forget_retained(url: str) -> None:
     """Empty the topics that keep their last message: the next test has another market."""
     outsider = Bystander(url)
-    time.sleep(0.1)
+    outsider.say(END_OF_WHAT_WAS_KEPT, b"")
+    deadline = time.monotonic() + PATIENCE_S
+    while not outsider.heard or outsider.heard[-1].topic != END_OF_WHAT_WAS_KEPT:
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
     for message in outsider.heard:
         if message.retain:
             outsider._client.publish(message.topic, b"", qos=1, retain=True).wait_for_publish(PATIENCE_S)
