@@ -9,8 +9,8 @@ makes `.venv` from `Pipfile.lock`, every file checked against its hash, and runs
 - A `.venv` that somebody else made is used as it is, and never deleted.
 - With a stamp that fits, this costs a millisecond.
 
-`manage.py bootstrap --dev` also installs the tools of the checks. BOURSE_BOOTSTRAP=off switches all of
-this off, for who brings the packages by other means.
+`manage.py bootstrap --dev` also installs the tools of the checks, `--bench` what the benchmarks compare with.
+BOURSE_BOOTSTRAP=off switches all of this off, for who brings the packages by other means.
 """
 
 import hashlib
@@ -40,7 +40,9 @@ def enter(arguments: list[str]) -> None:
         if in_virtual_environment() or os.environ.get("BOURSE_BOOTSTRAP") == "off":
             require_django()
         else:
-            python = Environment(ROOT).ready(dev=asked and "--dev" in arguments)
+            python = Environment(ROOT).ready(
+                dev=asked and "--dev" in arguments, bench=asked and "--bench" in arguments
+            )
             if not asked:
                 os.execv(python, [str(python), *sys.orig_argv[1:]])
     except BootstrapError as error:
@@ -76,18 +78,20 @@ class Environment:
         self.mark = self.folder / ".made-by-bourse"
         self.stamp = self.folder / ".stamp.json"
 
-    def ready(self, *, dev: bool) -> Path:
+    def ready(self, *, dev: bool, bench: bool = False) -> Path:
         """The interpreter of an environment with every locked package; made first where needed."""
         try:
-            if not self.is_ready(dev=dev):
+            if not self.is_ready(dev=dev, bench=bench):
                 with one_at_a_time(self.root):
                     if not self.is_ready(dev=dev):
                         self.make(dev=dev or self.has_dev())
+                    if not self.is_ready(dev=dev, bench=bench):
+                        self.add_bench()
         except OSError as error:
             raise BootstrapError(f"cannot make {self.folder}: {error.strerror or error}") from error
         return self.python
 
-    def is_ready(self, *, dev: bool) -> bool:
+    def is_ready(self, *, dev: bool, bench: bool = False) -> bool:
         if self.is_foreign():
             if self.has_django():
                 return True
@@ -98,7 +102,8 @@ class Environment:
         if not stamp or not (self.folder / "pyvenv.cfg").exists():
             return False
         fits = stamp.get("lock") == self.lock_hash() and stamp.get("python") == os.path.realpath(self.python)
-        return fits and self.python.exists() and bool(stamp.get("dev") or not dev)
+        has_groups = bool(stamp.get("dev") or not dev) and bool(stamp.get("bench") or not bench)
+        return fits and self.python.exists() and has_groups
 
     def is_foreign(self) -> bool:
         try:
@@ -138,11 +143,21 @@ class Environment:
         self.empty()
         venv.EnvBuilder(symlinks=True, with_pip=False).create(self.folder)
         install(self.python, requirements, folder=self.folder)
-        wanted["python"] = os.path.realpath(self.python)
-        draft = self.stamp.with_suffix(".draft")
-        draft.write_text(json.dumps(wanted))
-        draft.replace(self.stamp)
+        self.write_stamp({**wanted, "python": os.path.realpath(self.python)})
         say(f"installed in {time.monotonic() - started:.0f} s.")
+
+    def add_bench(self) -> None:
+        """Install what the benchmarks compare with. One is built here: that may fail, and leaves the rest whole."""
+        requirements = read_requirements(self.lock_file, group="bench-packages")
+        require_installer()
+        say(f"installing {len(requirements)} packages for the benchmarks; one of them needs a C++ compiler.")
+        install(self.python, requirements, folder=self.folder)
+        self.write_stamp({**self.read_stamp(), "bench": True})
+
+    def write_stamp(self, stamp: dict[str, object]) -> None:
+        draft = self.stamp.with_suffix(".draft")
+        draft.write_text(json.dumps(stamp))
+        draft.replace(self.stamp)
 
     def empty(self) -> None:
         """An empty folder with our mark, which never goes: a killed deletion leaves it ours."""
@@ -156,11 +171,11 @@ class Environment:
                 path.unlink()
 
 
-def read_requirements(lock_file: Path, *, dev: bool) -> list[str]:
+def read_requirements(lock_file: Path, *, dev: bool = False, group: str = "default") -> list[str]:
     """The lines of a requirements file: one locked version with its hashes for each package."""
     try:
         lock = json.loads(lock_file.read_text())
-        packages = {**lock["default"], **(lock["develop"] if dev else {})}
+        packages = {**lock[group], **(lock["develop"] if dev else {})}
         return [requirement(name, entry) for name, entry in sorted(packages.items())]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BootstrapError(f"cannot read {lock_file}: {error!r}") from error

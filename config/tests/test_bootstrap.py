@@ -79,9 +79,11 @@ class Checkout:
         }
         true_hash = make_wheel(self.wheels, "django", version, files)
         tool = make_wheel(self.wheels, "tool", "1.0", {"tool.py": ""})
+        rival = make_wheel(self.wheels, "rival", "1.0", {"rival.py": ""})
         lock = {
             "default": {"django": {"version": f"=={version}", "hashes": [hashed or true_hash]}},
             "develop": {"tool": {"version": "==1.0", "hashes": [tool], "markers": "python_version >= '3.8'"}},
+            "bench-packages": {"rival": {"version": "==1.0", "hashes": [rival]}},
         }
         (self.folder / "Pipfile.lock").write_text(json.dumps(lock))
 
@@ -128,6 +130,7 @@ class FirstRunTests(BootstrapTestCase):
         self.assertEqual((status, output), (3, "django demo --fast\n"), errors)
         self.assertIn("installing 1 packages", errors)
         self.assertFalse(self.checkout.has("tool"))
+        self.assertFalse(self.checkout.has("rival"))
 
     def test_it_installs_nothing_the_second_time(self) -> None:
         self.checkout.run("demo")
@@ -148,6 +151,21 @@ class FirstRunTests(BootstrapTestCase):
         self.checkout.lock("2.0")
         self.checkout.run("demo")
         self.assertTrue(self.checkout.has("tool"))
+
+    def test_it_adds_what_the_benchmarks_compare_with_when_asked(self) -> None:
+        self.checkout.run("bootstrap", "--dev")
+        status, output, errors = self.checkout.run("bootstrap", "--bench")
+        self.assertEqual((status, output), (0, "Bourse: the packages are installed.\n"), errors)
+        self.assertTrue(self.checkout.has("rival"))
+        self.assertTrue(self.checkout.has("tool"))
+        self.assertEqual(self.checkout.run("bootstrap", "--dev", "--bench")[2], "")
+
+    def test_an_environment_survives_a_rival_that_cannot_be_installed(self) -> None:
+        self.checkout.run("demo")
+        for wheel in self.checkout.wheels.glob("rival-*"):
+            wheel.unlink()
+        self.assertRefused(self.checkout.run("bootstrap", "--bench"), "the packages could not be installed")
+        self.assertEqual(self.checkout.run("demo"), (2, "django demo\n", ""))
 
     def test_it_waits_for_another_command_that_installs(self) -> None:
         processes = [self.checkout.start("demo") for _ in range(2)]
@@ -292,6 +310,9 @@ class RequirementsTests(SimpleTestCase):
     def test_every_locked_package_has_a_version_and_a_hash(self) -> None:
         lines = bootstrap.read_requirements(ROOT / "Pipfile.lock", dev=True)
         self.assertGreater(len(lines), 50)
+        rivals = bootstrap.read_requirements(ROOT / "Pipfile.lock", group="bench-packages")
+        self.assertIn("lightmatchingengine", " ".join(rivals))
+        lines += rivals
         for line in lines:
             self.assertRegex(line, r"^[\w.-]+(\[[\w,-]+\])?==[\w.]+( ; .+)? --hash=sha256:[0-9a-f]{64}")
 
@@ -309,6 +330,12 @@ class RequirementsTests(SimpleTestCase):
             and any(applies(Requirement(line), place) for place in places(packages[name].get("extras", [])))
         ]
         self.assertEqual(missing, [])
+
+    def test_what_the_benchmarks_compare_with_leaves_the_other_packages_as_they_are(self) -> None:
+        lock = json.loads((ROOT / "Pipfile.lock").read_text())
+        versions = {name: entry["version"] for name, entry in {**lock["develop"], **lock["default"]}.items()}
+        for name, entry in lock["bench-packages"].items():
+            self.assertEqual(entry["version"], versions.get(name, entry["version"]), name)
 
     def test_it_keeps_extras_and_markers(self) -> None:
         entry = {"version": "==1.2", "hashes": ["sha256:ab"], "extras": ["tls"], "markers": "os_name == 'nt'"}
