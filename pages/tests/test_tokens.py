@@ -13,7 +13,11 @@ TEXTS = ("ink", "muted", "accent", "buy", "sell", "warn", "own")
 SURFACES = ("ground", "surface", "raised", "selected")
 PAIRS = [
     *((text, surface, AA_TEXT) for text in TEXTS for surface in SURFACES),
-    *((text, soft, AA_TEXT) for soft in ("buy-soft", "sell-soft") for text in ("ink", "buy", "sell", "own")),
+    *(
+        (text, soft, AA_TEXT)
+        for soft in ("buy-soft", "sell-soft")
+        for text in ("ink", "muted", "buy", "sell", "own")
+    ),
     *(("on-fill", fill, AA_TEXT) for fill in ("buy-fill", "sell-fill", "primary-fill")),
     *((edge, surface, AA_EDGE) for edge in ("edge", "focus") for surface in SURFACES),
 ]
@@ -50,3 +54,9 @@ class TokenTests(SimpleTestCase):
             for one, other, least in PAIRS:
                 with self.subTest(scheme=scheme, pair=(one, other)):
                     self.assertGreaterEqual(contrast(colours[one], colours[other]), least)
+
+    def test_no_other_style_sheet_names_a_colour(self) -> None:
+        sheets = [path for path in STATIC.rglob("*.css") if path.name != "tokens.css"]
+        self.assertTrue(sheets)
+        for path in sheets:
+            self.assertNotRegex(path.read_text(), r"#[0-9a-fA-F]{3,8}\b|rgb\(|gradient", path.name)

@@ -12,7 +12,7 @@ export class Stream {
   /** `onOpen(stream)` runs at every connection, `onMessage(message)` for every message,
    *  `onState("connecting" | "live" | "offline")` when that changes. */
   constructor(path, { onOpen = () => {}, onMessage, onState = () => {} }) {
-    this.url = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}${path}`;
+    this.path = path;
     this.handlers = { onOpen, onMessage, onState };
     this.retryMs = FIRST_RETRY_MS;
     this.isClosed = false;
@@ -31,7 +31,8 @@ export class Stream {
   }
 
   connect() {
-    const socket = (this.socket = new WebSocket(this.url));
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    const socket = (this.socket = new WebSocket(`${scheme}//${location.host}${this.path}`));
     socket.onopen = () => {
       this.retryMs = FIRST_RETRY_MS;
       this.startPings();
@@ -90,51 +91,33 @@ export class Stream {
  *  that happened meanwhile and came after all. */
 export const losses = { gaps: 0, healed: 0 };
 
-// After this long on one connection, what was asked for has come.
-const SETTLED_MS = 5_000;
-const MOST_REMEMBERED = 5_000;
 const MOST_GAPS = 10;
 
-/** A stream of trades, which asks for what it missed while it was cut off.
- *
- *  Trades that come live before a resume is answered may be newer than those it brings. So it is remembered which
- *  trades came, and the place to resume from moves on only when a connection has settled. */
+/** The trades of one stock, each once and in order: at every connection it asks for what came meanwhile. */
 export class TradeStream extends Stream {
-  /** `onTrades(stockId, trades)` hears of every trade once; sequences say in which order they happened. */
-  constructor(path, { onTrades, ...handlers }) {
-    super(path, { onMessage: () => {}, ...handlers });
+  /** `onTrades(trades)` hears of every trade after the sequence `since`. */
+  constructor(stockId, since, { onTrades, onState }) {
+    super(tradesPath(stockId, since), { onMessage: (message) => this.take(message), onState });
+    this.stockId = stockId;
+    this.sequence = since;
     this.onTrades = onTrades;
-    this.followed = new Map();
     this.gaps = [];
     this.cutAt = null;
   }
 
-  /** Ask for the trades of a stock after a sequence, and at every new connection for what was missed. */
-  follow(stockId, since) {
-    const place = this.placeOf(stockId);
-    if (place.since !== null) return;
-    place.since = since;
-    this.resume(stockId, place);
-  }
-
-  placeOf(stockId) {
-    if (!this.followed.has(stockId)) this.followed.set(stockId, { since: null, newest: 0, seen: new Set() });
-    return this.followed.get(stockId);
-  }
-
-  resume(stockId, { since }) {
-    if (since !== null) this.send({ type: "resume", stock_id: stockId, since_sequence: since });
+  connect() {
+    // The first time, from the constructor, it knows no more than its path.
+    if (this.stockId) this.path = tradesPath(this.stockId, this.sequence);
+    super.connect();
   }
 
   opened() {
-    this.openedAt = performance.now();
     if (this.cutAt !== null) {
       losses.gaps += 1;
       this.gaps.push({ from: this.cutAt, to: serverNow() });
       this.gaps.splice(0, this.gaps.length - MOST_GAPS);
       this.cutAt = null;
     }
-    for (const [stockId, place] of this.followed) this.resume(stockId, place);
     super.opened();
   }
 
@@ -143,26 +126,22 @@ export class TradeStream extends Stream {
     super.reconnect(socket, code);
   }
 
-  received(message) {
-    if (message.type === "trades") this.take(message.stock_id, message.trades);
-    super.received(message);
-  }
-
-  take(stockId, trades) {
-    const place = this.placeOf(stockId);
-    const news = trades.filter((trade) => !place.seen.has(trade.sequence));
-    for (const { sequence } of news) {
-      place.seen.add(sequence);
-      place.newest = Math.max(place.newest, sequence);
-    }
-    while (place.seen.size > MOST_REMEMBERED) place.seen.delete(place.seen.values().next().value);
-    if (place.since !== null && performance.now() - this.openedAt > SETTLED_MS) place.since = place.newest;
+  take(message) {
+    if (message.type !== "trades") return;
+    const news = message.trades.filter((trade) => trade.sequence > this.sequence);
+    if (!news.length) return;
+    this.sequence = news.at(-1).sequence;
     losses.healed += news.filter((trade) => this.wasMissed(trade)).length;
-    if (news.length) this.onTrades(stockId, news);
+    this.onTrades(news);
   }
 
   wasMissed(trade) {
     const at = Date.parse(trade.execution_timestamp);
     return this.gaps.some(({ from, to }) => at >= from && at < to);
   }
+}
+
+function tradesPath(stockId, since) {
+  const id = encodeURIComponent(stockId);
+  return `/ws/trades/?stock_id=${id}&since=${id}:${since}`;
 }
