@@ -7,9 +7,8 @@ ten thousand rows. Prices are units.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stocks.models import Candle
 from users.rows import Row, fetch_rows, read_time, stored_time
@@ -107,13 +106,18 @@ def _ceil(moment: datetime, interval: timedelta) -> datetime:
 
 
 def _stored(stock_id: str, seconds: int, window: _Window, limit: int) -> list[CandleRow]:
+    rows = _stored_rows(stock_id, seconds, window, limit)
+    return [CandleRow(_aware(start), *figures) for start, *figures in rows]
+
+
+def _stored_rows(stock_id: str, seconds: int, window: _Window, limit: int) -> list[Row]:
+    """Rows as of `CandleRow`, in the order in which the window is read; times as the driver gives them."""
     condition, parameters = _condition(window, '"start"')
-    rows = fetch_rows(
+    return fetch_rows(
         f'SELECT {_COLUMNS} FROM stocks_candle WHERE stock_id = %s AND "interval" = %s {condition} '
         f'ORDER BY "start" {window.direction} LIMIT %s',
         [stock_id, seconds, *parameters, limit],
     )
-    return [CandleRow(_aware(start), *figures) for start, *figures in rows]
 
 
 def _condition(window: _Window, column: str) -> tuple[str, list[object]]:
@@ -143,8 +147,9 @@ def _made(stock_id: str, seconds: int, window: _Window, limit: int) -> CandlePag
             parts, is_cut = _prints(stock_id, window, max_parts)
         else:
             parts, is_cut = _minutes(stock_id, window, min(max_parts, limit * seconds // 60))
-        by_start = groupby(parts, key=lambda part: _floor(part.start, window.interval))
-        candles = [_joined(start, group, window.forward) for start, group in by_start]
+        candles = _joined(parts if window.forward else parts[::-1], window.interval)
+        if not window.forward:
+            candles.reverse()
         if not is_cut:
             return CandlePage(candles, False)
         # There may be more of the last one.
@@ -153,26 +158,35 @@ def _made(stock_id: str, seconds: int, window: _Window, limit: int) -> CandlePag
         max_parts *= 2
 
 
-def _joined(start: datetime, group: Iterable[CandleRow], forward: bool) -> CandleRow:
-    parts = list(group) if forward else list(group)[::-1]
-    return CandleRow(
-        start,
-        parts[0].open,
-        max(part.high for part in parts),
-        min(part.low for part in parts),
-        parts[-1].close,
-        sum(part.volume for part in parts),
-        sum(part.ticks for part in parts),
-    )
+def _joined(parts: Iterable[Row], interval: timedelta) -> list[CandleRow]:
+    """The candles of parts in the order of time. Parts are many: each is looked at once."""
+    candles: list[list[Any]] = []
+    end: Any = None
+    for moment, opened, high, low, close, volume, ticks in parts:
+        if end is None or moment >= end:
+            known = _aware(moment)
+            start = _floor(known, interval)
+            end = moment + (start + interval - known)
+            candle = [start, opened, high, low, close, volume, ticks]
+            candles.append(candle)
+            continue
+        if high > candle[2]:
+            candle[2] = high
+        if low < candle[3]:
+            candle[3] = low
+        candle[4] = close
+        candle[5] += volume
+        candle[6] += ticks
+    return [CandleRow(*candle) for candle in candles]
 
 
-def _minutes(stock_id: str, window: _Window, limit: int) -> tuple[list[CandleRow], bool]:
+def _minutes(stock_id: str, window: _Window, limit: int) -> tuple[list[Row], bool]:
     """Up to `limit` minutes of the window, and whether there are more."""
-    rows = _stored(stock_id, Candle.Interval.MINUTE.value, window, limit + 1)
+    rows = _stored_rows(stock_id, Candle.Interval.MINUTE.value, window, limit + 1)
     return rows[:limit], len(rows) > limit
 
 
-def _prints(stock_id: str, window: _Window, limit: int) -> tuple[list[CandleRow], bool]:
+def _prints(stock_id: str, window: _Window, limit: int) -> tuple[list[Row], bool]:
     """Ticks and trades of the window as candles of a moment each, up to where both are complete."""
     sources = [
         _prints_of(stock_id, "stocks_tick", '"timestamp"', "0, 1", window, limit + 1),
@@ -183,10 +197,7 @@ def _prints(stock_id: str, window: _Window, limit: int) -> tuple[list[CandleRow]
     if reach:
         until = min(reach) if window.forward else max(reach)
         rows = [row for row in rows if (row[0] <= until if window.forward else row[0] >= until)]
-    prints = [
-        CandleRow(_aware(moment), price, price, price, price, volume, ticks)
-        for moment, _, price, volume, ticks in rows
-    ]
+    prints = [(moment, price, price, price, price, volume, ticks) for moment, _, price, volume, ticks in rows]
     return prints, bool(reach)
 
 
