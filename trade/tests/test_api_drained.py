@@ -97,40 +97,42 @@ class EveryKind(DrainedTestCase):
     """Each kind alone: untouched, met by a user, met by the feed, and changed."""
 
     def each(self) -> Iterator[tuple[str, str | None]]:
-        """Place each kind on each side: (its side, its id). Drained and checked after each."""
-        for settlement in ("immediate", "deferred"):
+        """Place each kind on each side: (its side, its id). Drained and checked after each.
+
+        Each side in one mode, for the sake of time: `AllTogether` has both in both.
+        """
+        for settlement, side in (("immediate", SELL), ("deferred", BUY)):
             self.switch_to(settlement)
-            for side in (BUY, SELL):
-                for name, words in kinds(side):
-                    with self.subTest(name, side=side, settlement=settlement):
-                        self.tick("10", 0)
-                        yield side, self.place_kind(self.dora, side, words)
-                        self.drain()
-                        self.assert_drained()
+            for name, words in kinds(side):
+                with self.subTest(name, side=side):
+                    self.tick("10", 0)
+                    yield side, self.place_kind(self.dora, side, words)
+                    self.drain()
+                    self.assert_drained()
 
     def test_it_returns_to_zero_when_nothing_came(self) -> None:
         for _ in self.each():
             pass
-        self.assertEqual(Order.objects.count(), 2 * 2 * 16)
+        self.assertEqual(Order.objects.count(), 2 * 16)
 
     def test_it_returns_to_zero_after_a_part_was_traded_with_users(self) -> None:
         for side, _ in self.each():
             self.order(self.emil, OTHER[side], 7, 10)
             self.order(self.emil, OTHER[side], 3, SHORT_OF[side])
-        self.assertGreater(Trade.objects.filter(source="book", settled_at=None).count(), 10)
+        self.assertGreater(Trade.objects.filter(source="book", settled_at=None).count(), 5)
 
     def test_it_returns_to_zero_after_a_part_was_traded_with_the_feed(self) -> None:
         for side, _ in self.each():
             self.tick("10", 6)
             self.tick(str(BEYOND[side]), 3)
-        self.assertGreater(Trade.objects.filter(source="feed", settled_at=None).count(), 10)
+        self.assertGreater(Trade.objects.filter(source="feed", settled_at=None).count(), 5)
 
     def test_it_returns_to_zero_after_all_of_it_was_traded(self) -> None:
         for side, _ in self.each():
             self.order(self.emil, OTHER[side], 15, 10)
             self.tick("10", 50)
             self.tick(str(BEYOND[side]), 50)
-        self.assertGreater(Order.objects.filter(user=self.dora, status="FILLED").count(), 20)
+        self.assertGreater(Order.objects.filter(user=self.dora, status="FILLED").count(), 10)
 
     def test_it_returns_to_zero_after_changes_up_and_down(self) -> None:
         changed = 0
@@ -146,7 +148,7 @@ class EveryKind(DrainedTestCase):
                 self.change(self.dora, order_id, **words)
             self.order(self.emil, OTHER[side], 2, 10)
             changed += Order.objects.get(pk=order_id).quantity == 9
-        self.assertGreater(changed, 20)
+        self.assertGreater(changed, 10)
 
 
 class AllTogether(DrainedTestCase):
