@@ -10,7 +10,7 @@ AA_TEXT = 4.5
 AA_EDGE = 3.0
 
 TEXTS = ("ink", "muted", "accent", "buy", "sell", "warn", "own")
-SURFACES = ("ground", "surface", "raised", "selected")
+SURFACES = ("ground", "field", "surface", "raised", "selected")
 PAIRS = [
     *((text, surface, AA_TEXT) for text in TEXTS for surface in SURFACES),
     *(

@@ -10,7 +10,8 @@ import { on, state } from "./state.js";
 
 // Older candles are asked for when so few are left on the left.
 const NEAR_THE_EDGE = 20;
-const SHOWN_AT_FIRST = 110;
+const MOST_SHOWN_AT_FIRST = 110;
+const FEWEST_SHOWN_AT_FIRST = 40;
 const DEFAULT_INTERVAL = "1m";
 const KEPT = "bourse.interval";
 
@@ -108,8 +109,13 @@ function draw(list, isNew) {
   byTime = new Map(bars.map((one) => [one.time, one.candle]));
   candleSeries.setData(bars);
   volumeSeries.setData(bars.map((one) => ({ time: one.time, value: one.candle.volume, color: colour(one.close >= one.open ? "buy-soft" : "sell-soft") })));
-  if (isNew) chart.timeScale().setVisibleLogicalRange({ from: bars.length - SHOWN_AT_FIRST, to: bars.length + 4 });
+  if (isNew) showNewest(bars.length);
   showLegend(list.at(-1));
+}
+
+function showNewest(count) {
+  const shown = Math.min(Math.max(count, FEWEST_SHOWN_AT_FIRST), MOST_SHOWN_AT_FIRST);
+  chart.timeScale().setVisibleLogicalRange({ from: count - shown, to: count + 4 });
 }
 
 function bar(candle) {

@@ -3,10 +3,9 @@
 import { get } from "../api.js";
 import { byId, setText } from "../dom.js";
 import { amount, direction, percent, price, quantity, signed } from "../format.js";
-import { emit, on, state } from "./state.js";
+import { changeOf, emit, on, state } from "./state.js";
 import { fed } from "./status.js";
 import { Stream } from "../stream.js";
-import { changeOf } from "./watchlist.js";
 
 const REFRESH_MS = 2_000;
 

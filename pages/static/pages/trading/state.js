@@ -40,6 +40,9 @@ export function addStock({ stock_id, name, status, price, open, price_increment,
   return stock;
 }
 
+/** What a stock moved today, in units; null when it is not known. */
+export const changeOf = ({ price, open }) => (price === null || open === null ? null : price - open);
+
 /** Show this stock on the whole page. */
 export function select(stockId) {
   const stock = state.stocks.get(stockId);

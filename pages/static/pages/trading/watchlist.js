@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { byId, el, setText } from "../dom.js";
 import { amount, direction, percent, toUnits } from "../format.js";
-import { addStock, emit, on, select, state } from "./state.js";
+import { addStock, changeOf, emit, on, select, state } from "./state.js";
 import { Stream } from "../stream.js";
 
 const buttons = new Map();
@@ -52,9 +52,6 @@ function show(stock) {
   setText(change, moved === null ? "" : percent(moved, stock.open));
   change.className = `stock-change ${direction(moved ?? 0n)}`;
 }
-
-/** What a stock moved today, in units; null when it is not known. */
-export const changeOf = ({ price, open }) => (price === null || open === null ? null : price - open);
 
 function take(message) {
   if (message.type !== "prices") return;
