@@ -5,7 +5,7 @@ from uuid import uuid4
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.db.models import Model
-from django.test import Client
+from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -122,6 +122,33 @@ class Trades(AdminTestCase):
         ]:
             with self.subTest(model=model, query=query):
                 self.assertEqual(self.found(model, **query), count)
+
+    @override_settings(SETTLEMENT="deferred")
+    def test_it_settles_what_has_not_settled(self) -> None:
+        trade_ids = []
+        for _ in range(2):
+            self.placed(self.bob, "sell", 1, 10)
+            self.placed(self.ann, "buy", 1, 10)
+            trade_ids.append(Trade.objects.latest("trade_id").pk)
+        self.assertEqual((self.found(Trade), self.found(Trade, settled="no")), (2, 2))
+        self.assertIn("1 of 1 settled.", self.act(Trade, "settle", trade_ids[0]))
+        self.assertEqual((self.found(Trade), self.found(Trade, settled="no")), (2, 1))
+        page = self.act(Trade, "settle", *trade_ids)
+        self.assertIn("1 of 2 settled.", page)
+        self.assertIn("the trade is settled already", page)
+        self.assertEqual((self.cash(self.bob)[0], self.shares(self.ann)[0]), (1_020, 2))
+
+    @override_settings(SETTLEMENT="deferred")
+    def test_it_lets_only_those_settle_who_may(self) -> None:
+        self.placed(self.bob, "sell", 1, 10)
+        self.placed(self.ann, "buy", 1, 10)
+        User.objects.filter(pk=self.clara.pk).update(is_superuser=False)
+        self.clara.user_permissions.add(Permission.objects.get(codename="view_trade"))
+        self.act(Trade, "settle", Trade.objects.get().pk)
+        self.assertIsNone(Trade.objects.get().settled_at)
+        self.clara.user_permissions.add(Permission.objects.get(codename="change_trade"))
+        self.act(Trade, "settle", Trade.objects.get().pk)
+        self.assertIsNotNone(Trade.objects.get().settled_at)
 
     def test_it_only_shows(self) -> None:
         self.placed(self.bob, "sell", 1, 10)
