@@ -24,6 +24,9 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark(
+        "matcher", "trade.benchmarks.matcher.run", quick={"count": 1_000, "rounds": 1, "rival_rounds": 1}
+    ),
+    Benchmark(
         "feed",
         "market_feed.benchmarks.feed.run",
         databases=(POSTGRESQL,),

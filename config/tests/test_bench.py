@@ -156,8 +156,14 @@ class RealBenchmarkTests(CommandTestCase):
         (report,) = self.reports()
         self.assertEqual((report["broker"], len(report["figures"])), ("mosquitto", 3))
 
+    def test_it_measures_the_matcher(self) -> None:
+        self.bench("matcher", "--quick", among=BENCHMARKS)
+        (report,) = self.reports()
+        self.assertEqual(report["database"], "")
+        self.assertNotIn("DIFFERS", json.dumps(report))
+
     def test_it_measures_what_a_page_asks(self) -> None:
         with mock.patch.object(running, "find_program", return_value=None):
             self.bench("history", "--quick", among=BENCHMARKS)
         (report,) = self.reports()
-        self.assertEqual(len(report["figures"]), 10)
+        self.assertEqual(len(report["figures"]), 16)
