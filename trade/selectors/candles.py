@@ -18,6 +18,8 @@ INTERVALS = {"1s": 1, "1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "1d": 86_400
 DEFAULT_INTERVAL = "1m"
 # Rows that a page of candles made of parts reads, unless a single candle has more.
 MAX_PARTS = 10_000
+# How many are read at first for a candle of a second.
+PRINTS_PER_SECOND = 2
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # On a day, and with room for one behind it.
@@ -141,20 +143,19 @@ def _aware(value: datetime) -> datetime:
 
 def _made(stock_id: str, seconds: int, window: _Window, limit: int) -> CandlePage:
     """Candles made of minutes or of single prices, in the order in which the window is read."""
-    max_parts = MAX_PARTS
+    max_parts = min(MAX_PARTS, limit * (PRINTS_PER_SECOND if seconds == 1 else seconds // 60))
     while True:
-        if seconds == 1:
-            parts, is_cut = _prints(stock_id, window, max_parts)
-        else:
-            parts, is_cut = _minutes(stock_id, window, min(max_parts, limit * seconds // 60))
+        read = _prints if seconds == 1 else _minutes
+        parts, is_cut = read(stock_id, window, max_parts)
         candles = _joined(parts if window.forward else parts[::-1], window.interval)
         if not window.forward:
             candles.reverse()
         if not is_cut:
             return CandlePage(candles, False)
         # There may be more of the last one.
-        if len(candles) > 1:
-            return CandlePage(candles[:-1], True)
+        candles = candles[:-1]
+        if len(candles) >= limit or (candles and max_parts >= MAX_PARTS):
+            return CandlePage(candles, True)
         max_parts *= 2
 
 
