@@ -14,7 +14,7 @@ from typing import Any
 from django.test import SimpleTestCase
 from websockets.sync.client import ClientConnection, connect
 
-from config.tests.test_streams_servers import Market, WebProcess, market
+from config.tests.web_processes import Market, WebProcess, market
 
 PASSWORD = "correct horse battery"
 BUY: dict[str, Any] = {"stock_id": "ACME", "side": "buy", "type": "limit", "quantity": 1, "price": 20}
