@@ -14,7 +14,7 @@ from django.test import SimpleTestCase
 
 from config.testing.servers import find_program, free_port, needs
 from config.tests.page_market import EVIL_NAME, MAKER, PASSWORD
-from config.tests.test_streams_servers import WebProcess, market
+from config.tests.web_processes import WebProcess, market
 
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -179,7 +179,11 @@ class PageInChromiumTests(SimpleTestCase):
         self.see("#orders tr td:nth-child(5)", "30")
         self.see("#bids tr:first-child .level", "9.60")
         self.see("#reserved", "288.00")
-        self.page.click("#orders button:has-text('Cancel')")
+        self.place("buy", "1", "9.40")
+        self.see_count("#orders tr", 2)
+        self.page.click("#orders tr:last-child button:has-text('Cancel')")
+        self.see("#reserved", "9.40")
+        self.page.click("#cancel-all")
         self.see("#reserved", "0.00")
         self.see_count("#orders tr", 0)
         self.assert_no_trouble()
@@ -215,6 +219,11 @@ class PageInChromiumTests(SimpleTestCase):
         self.see("#ticket .form-error", re.compile("fund"))
         self.expect(self.page.locator("#price")).not_to_have_attribute("aria-invalid", "true")
 
+    def test_it_says_so_when_the_session_is_over(self) -> None:
+        self.sign_up()
+        self.page.evaluate("import('/static/pages/api.js').then((api) => api.post('auth/logout/', {}))")
+        self.see("#connection", "closed: load the page again")
+
     def test_it_heals_after_the_server_was_restarted(self) -> None:
         self.market.trade(2)
         self.open_market()
@@ -245,6 +254,8 @@ class PageInChromiumTests(SimpleTestCase):
         self.see("[data-stock-id=EVIL] .stock-name", EVIL_NAME)
         self.page.click("[data-stock-id=EVIL]")
         self.see("#stock-name", EVIL_NAME)
+        self.page.click("[data-stock-id=ACME]")
+        self.see("#connection", "live")
         self.see_count("main img", 0)
         self.assert_no_trouble()
 

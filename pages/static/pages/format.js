@@ -16,7 +16,7 @@ const dayTimes = new Intl.DateTimeFormat("en-GB", {
 /** The units of a JSON number, or of text as a person types it; null when it is no amount. */
 export function toUnits(value) {
   if (typeof value === "number") return Number.isFinite(value) ? BigInt(Math.round(value * SCALE)) : null;
-  const match = DECIMAL_TEXT.exec(String(value ?? "").trim().replaceAll(",", ""));
+  const match = DECIMAL_TEXT.exec(String(value ?? "").trim());
   if (!match) return null;
   const sign = match[1] ?? match[4];
   const units = BigInt(match[2] ?? 0) * BigInt(SCALE) + BigInt((match[3] ?? match[5] ?? "").padEnd(DECIMALS, "0"));

@@ -10,7 +10,7 @@ const FINAL_CODES = new Set([4000, 4001, 4004]);
 
 export class Stream {
   /** `onOpen(stream)` runs at every connection, `onMessage(message)` for every message,
-   *  `onState("connecting" | "live" | "offline")` when that changes. */
+   *  `onState("connecting" | "live" | "offline" | "over")` when that changes; after "over" it stays so. */
   constructor(path, { onOpen = () => {}, onMessage, onState = () => {} }) {
     this.path = path;
     this.handlers = { onOpen, onMessage, onState };
@@ -27,7 +27,10 @@ export class Stream {
     this.isClosed = true;
     clearTimeout(this.timer);
     this.stopPings();
-    this.socket.close();
+    const socket = this.socket;
+    // Closed before it is open, it would be reported as a failure.
+    if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+    else socket.close();
   }
 
   connect() {
@@ -58,7 +61,7 @@ export class Stream {
   reconnect(socket, code) {
     if (this.isClosed || socket !== this.socket) return;
     this.stopPings();
-    this.handlers.onState("offline");
+    this.handlers.onState(FINAL_CODES.has(code) ? "over" : "offline");
     if (FINAL_CODES.has(code)) return;
     this.timer = setTimeout(() => {
       this.handlers.onState("connecting");
@@ -112,6 +115,7 @@ export class TradeStream extends Stream {
   }
 
   opened() {
+    this.wasOpen = true;
     if (this.cutAt !== null) {
       losses.gaps += 1;
       this.gaps.push({ from: this.cutAt, to: serverNow() });
@@ -122,7 +126,7 @@ export class TradeStream extends Stream {
   }
 
   reconnect(socket, code) {
-    if (socket === this.socket) this.cutAt ??= serverNow();
+    if (socket === this.socket && this.wasOpen) this.cutAt ??= serverNow();
     super.reconnect(socket, code);
   }
 

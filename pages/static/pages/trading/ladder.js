@@ -19,8 +19,8 @@ let current = 1;
 export function startLadder({ onState, onSequence }) {
   on("select", (stock) => open(stock, onState, onSequence));
   on("orders", show);
-  for (const [side, body] of Object.entries(sides)) {
-    body.addEventListener("click", (event) => pick(event.target.closest("tr"), side));
+  for (const body of Object.values(sides)) {
+    body.addEventListener("click", (event) => pick(event.target.closest("tr")));
     body.addEventListener("keydown", walk);
   }
   new ResizeObserver(fit).observe(byId("ladder-area"));
@@ -131,10 +131,10 @@ function ownQuantities() {
 // A stop-limit order is not in the book before it was triggered; which its fields do not tell, the book does.
 const waits = (order) => order.type === "limit" || order.type === "stop_limit";
 
-function pick(row, side) {
+function pick(row) {
   if (!row?.dataset.price) return;
   current = Number(row.dataset.place);
-  emit("pick", { price: BigInt(row.dataset.price), side: side === "asks" ? "buy" : "sell" });
+  emit("pick", BigInt(row.dataset.price));
 }
 
 const STEPS = { ArrowUp: -1, ArrowDown: 1 };

@@ -133,16 +133,15 @@ async function change(order, priceText_, sizeText) {
 }
 
 const cancelOne = (order) => tried(() => remove(`orders/${order.order_id}/`));
-
-async function cancelAll() {
-  for (const order of [...state.orders.values()]) await cancelOne(order);
-}
+// The stream tells which ones.
+const cancelAll = () => tried(() => remove("orders/"));
 
 /** Do it, keep the order that is answered, and say what was refused. */
 async function tried(request) {
   fail("");
   try {
-    takeOrder(await request());
+    const answer = await request();
+    if (answer.order_id) takeOrder(answer);
     return true;
   } catch (error) {
     fail(error.message);

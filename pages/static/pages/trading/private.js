@@ -6,9 +6,15 @@ import { emit, state } from "./state.js";
 import { Stream } from "../stream.js";
 
 const RELOAD_MS = 300;
+const RETRY_MS = 2_000;
 const MOST_ORDERS = 500;
+const MOST_REMEMBERED = 1_000;
 
 let timer = 0;
+// Orders that were heard of while the open ones are being read; null otherwise.
+let heard = null;
+// Ids of orders that have ended: an answer that was on its way longer does not open them again.
+const ended = new Set();
 
 export function startPrivate(onState) {
   new Stream("/ws/orders/", { onOpen: reload, onMessage: take, onState });
@@ -16,20 +22,21 @@ export function startPrivate(onState) {
 
 /** Read cash, holdings and open orders. The stream has them as they change; this is where it starts from. */
 async function reload() {
+  const news = (heard = new Map());
   const [answer] = await Promise.all([
     get("orders/", { open: true, page_size: MOST_ORDERS }).catch(() => null),
     reloadAccount(),
   ]);
-  if (!answer) return;
-  state.orders = new Map(answer.results.map((order) => [order.order_id, newest(order)]));
+  if (news !== heard) return;
+  if (!answer) {
+    setTimeout(reload, RETRY_MS);
+    return;
+  }
+  heard = null;
+  state.orders = news;
+  for (const order of answer.results) keep(order);
   emit("orders");
   emit("fill");
-}
-
-/** Of an order as it was read and as the stream brought it, the later one. */
-function newest(order) {
-  const known = state.orders.get(order.order_id);
-  return known && known.sequence > order.sequence ? known : order;
 }
 
 async function reloadAccount() {
@@ -62,9 +69,18 @@ function take(message) {
 
 /** Keep an order as it is now; a finished one is open no more. */
 export function takeOrder(order) {
-  const known = state.orders.get(order.order_id);
-  if (known && known.sequence > order.sequence) return;
-  if (order.is_active) state.orders.set(order.order_id, order);
-  else state.orders.delete(order.order_id);
+  keep(order);
   emit("orders");
+}
+
+function keep(order) {
+  const id = order.order_id;
+  const known = state.orders.get(id);
+  if (ended.has(id) || (known && known.sequence > order.sequence)) return;
+  for (const orders of [state.orders, heard]) {
+    if (order.is_active) orders?.set(id, order);
+    else orders?.delete(id);
+  }
+  if (!order.is_active) ended.add(id);
+  if (ended.size > MOST_REMEMBERED) ended.delete(ended.values().next().value);
 }

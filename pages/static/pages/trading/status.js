@@ -6,8 +6,8 @@ import { losses } from "../stream.js";
 import { serverNow } from "../clock.js";
 
 const TICK_MS = 500;
-const WORST_FIRST = ["offline", "connecting"];
-const WORDS = { live: "live", connecting: "connecting", offline: "reconnecting" };
+const WORST_FIRST = ["over", "offline", "connecting"];
+const WORDS = { live: "live", connecting: "connecting", offline: "reconnecting", over: "closed: load the page again" };
 
 const states = new Map();
 let fedAt = null;

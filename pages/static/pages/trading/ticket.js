@@ -43,7 +43,7 @@ export function startTicket() {
   form.addEventListener("submit", submit);
   form.querySelector(".parts").addEventListener("click", fillPart);
   on("select", () => empty());
-  on("pick", ({ price: picked, side }) => takePrice(picked, side));
+  on("pick", takePrice);
   startPreview(request);
   changed();
 }
@@ -65,10 +65,9 @@ export function empty() {
   changed();
 }
 
-function takePrice(picked, side) {
+function takePrice(picked) {
   revealPanel("trade");
   if (!FIELDS[fields.type.value].includes("price")) fields.type.value = "limit";
-  if (!fields.quantity.value) fields.side.value = side;
   fields.price.value = fromUnits(picked, state.selected.decimals);
   changed();
   fields.quantity.focus();

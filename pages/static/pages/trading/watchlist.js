@@ -55,18 +55,26 @@ function show(stock) {
 
 function take(message) {
   if (message.type !== "prices") return;
-  const isNewDay = day !== today();
-  day = today();
+  if (day !== today()) beginDay();
   for (const { stock_id: id, price } of message.prices) {
     const stock = state.stocks.get(id);
     if (!stock) meet(id);
-    else move(stock, toUnits(price), isNewDay);
+    else move(stock, toUnits(price));
   }
 }
 
-function move(stock, price, isNewDay) {
-  if (price === stock.price && !isNewDay && stock.open !== null) return;
-  if (isNewDay || stock.open === null) stock.open = price;
+/** The day, in UTC, begins with the next price of each stock. */
+function beginDay() {
+  day = today();
+  for (const stock of state.stocks.values()) {
+    stock.open = null;
+    emit("price", stock);
+  }
+}
+
+function move(stock, price) {
+  if (price === stock.price && stock.open !== null) return;
+  stock.open ??= price;
   stock.price = price;
   emit("price", stock);
 }
