@@ -270,13 +270,23 @@ class OrdersConsumer(ResumableConsumer):
                 "not_authenticated", "give a valid token, or log in on this host", NOT_AUTHENTICATED
             )
         self.hub.admission.watch(self.socket, self.visitor)
-        await self.hub.private.join(self.socket, self.visitor.user_id)
+        if self._wants_events():
+            await self.hub.private.join(self.socket, self.visitor.user_id)
+        else:
+            self.hub.sockets.add(self.socket)
         self.entry = OrderEntry(self.hub, self.socket, self.visitor)
 
     def leave(self) -> None:
         super().leave()
         if self.entry is not None:
             self.entry.leave()
+
+    def _wants_events(self) -> bool:
+        """Whether the URL does not say that only answers are wanted."""
+        (text, *_) = self.parameters("events") or ["true"]
+        if text not in ("true", "false"):
+            raise Refused("invalid", "events must be true or false", BAD_REQUEST)
+        return text == "true"
 
     async def on_order_request(self, request: dict[str, Any]) -> None:
         assert self.entry is not None, "only who has joined is listened to"

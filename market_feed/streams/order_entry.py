@@ -32,7 +32,7 @@ from rest_framework.exceptions import (
 
 from market_feed.streams.access import Visitor, still_welcome
 from market_feed.streams.departures import OwnOrders
-from market_feed.streams.frames import encode
+from market_feed.streams.frames import Frame, encode
 from market_feed.streams.sockets import Socket
 from trade.apis.inputs import CancelQuery, ChangeInput, OrderInput, StrictBooleanField, new_order
 from trade.apis.outcomes import errors_of
@@ -91,6 +91,7 @@ class OrderEntry:
         self._visitor = visitor
         self._own_orders = OwnOrders()
         self._ends_with_connection = False
+        self._answers: list[Frame] = []
         self._unanswered: set[asyncio.Task[None]] = set()
         # The newest request about an order, and the newest that all after it wait for.
         self._about: dict[str, asyncio.Task[None]] = {}
@@ -111,6 +112,7 @@ class OrderEntry:
         except Exception as error:
             self._refuse(request_id, error)
             if isinstance(error, AuthenticationFailed):
+                self._write_answers()
                 raise
             return
         self._start(request_id, user, request)
@@ -176,13 +178,22 @@ class OrderEntry:
         except Exception as error:
             self._refuse(request_id, error)
         else:
-            self._socket.deliver(encode({"type": answer.pop("type"), "id": request_id, **answer}))
+            self._say({"type": answer.pop("type"), "id": request_id, **answer})
 
     def _refuse(self, request_id: RequestId, error: Exception) -> None:
         status, errors = errors_of(_as_known(error))
-        self._socket.deliver(
-            encode({"type": "refused", "id": request_id, "status": status, "errors": errors})
-        )
+        self._say({"type": "refused", "id": request_id, "status": status, "errors": errors})
+
+    def _say(self, answer: Body) -> None:
+        """Write an answer, together with those that are ready in the same turn of the loop."""
+        if not self._answers:
+            self._hub.loop.call_soon(self._write_answers)
+        self._answers.append(encode(answer))
+
+    def _write_answers(self) -> None:
+        answers, self._answers = self._answers, []
+        if answers:
+            self._socket.deliver(*answers)
 
     # --- Requests --------------------------------------------------------------------------------------
 

@@ -149,9 +149,11 @@ class PrivateDesk:
                     self._hub.spawn(catch_up(stream, socket, since, rewind=True))
 
     def _write(self, stream: PrivateStream, events: "list[PrivateEvent]") -> None:
+        frames: dict[int, list[Frame]] = {}
         for user_id, _, message in events:
-            frame = encode(message)
+            frames.setdefault(user_id, []).append(encode(message))
+        for user_id, theirs in frames.items():
             for socket in self._sockets_by_user.get(user_id, ()):
                 if socket not in stream.paused:
-                    socket.deliver(frame)
-                    self.frames += 1
+                    socket.deliver(*theirs)
+                    self.frames += len(theirs)

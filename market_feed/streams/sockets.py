@@ -32,7 +32,7 @@ class Sink(Protocol):
     @property
     def backlog(self) -> int: ...
 
-    def write(self, frame: Frame) -> None: ...
+    def write(self, *frames: Frame) -> None: ...
 
     def close(self, code: int, reason: str) -> None: ...
 
@@ -62,8 +62,8 @@ class Socket:
             if held.closed_with is not None:
                 sink.close(*held.closed_with)
 
-    def deliver(self, frame: Frame) -> None:
-        """Write a frame that must not be lost; the reader that is too slow for it is closed with 4008."""
+    def deliver(self, *frames: Frame) -> None:
+        """Write frames that must not be lost; the reader that is too slow for them is closed with 4008."""
         if self.closed:
             return
         backlog = self.sink.backlog
@@ -72,7 +72,7 @@ class Socket:
         elif self._is_too_slow(backlog):
             self.close(TOO_SLOW, "you read too slowly: reconnect and resume")
             return
-        self.sink.write(frame)
+        self.sink.write(*frames)
 
     def offer(self, frame: Frame) -> bool:
         """Write a frame that a newer one will replace; False when the reader is busy with older ones."""
@@ -110,9 +110,9 @@ class HoldingSink:
         self.frames: list[Frame] = []
         self.closed_with: tuple[int, str] | None = None
 
-    def write(self, frame: Frame) -> None:
-        self.backlog += len(frame.wire)
-        self.frames.append(frame)
+    def write(self, *frames: Frame) -> None:
+        self.backlog += sum(len(frame.wire) for frame in frames)
+        self.frames += frames
 
     def close(self, code: int, reason: str) -> None:
         self.closed_with = (code, reason)
@@ -127,8 +127,9 @@ class QueueSink:
         self._events: deque[tuple[int, dict[str, Any]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    def write(self, frame: Frame) -> None:
-        self._put(len(frame.wire), {"type": "websocket.send", "text": frame.payload.decode()})
+    def write(self, *frames: Frame) -> None:
+        for frame in frames:
+            self._put(len(frame.wire), {"type": "websocket.send", "text": frame.payload.decode()})
 
     def close(self, code: int, reason: str) -> None:
         if self.backlog > SLOW_BYTES:
@@ -166,8 +167,10 @@ class DaphneSink:
         transport = self._transport
         return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
 
-    def write(self, frame: Frame) -> None:
-        protocol, transport, wire = self._protocol, self._transport, frame.wire
+    def write(self, *frames: Frame) -> None:
+        protocol, transport = self._protocol, self._transport
+        # Together: each call of the kernel lets go of the interpreter, and other threads want it.
+        wire = frames[0].wire if len(frames) == 1 else b"".join(frame.wire for frame in frames)
         if protocol.state != protocol.STATE_OPEN or not transport.connected or transport.disconnecting:
             return
         if transport.dataBuffer or transport._tempDataLen:

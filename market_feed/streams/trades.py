@@ -4,8 +4,8 @@ What is done for trades here is right for whatever comes in the order of its seq
 a desk says what its events are, and how they are read and encoded. `ticks` is another.
 
 Trades that arrive while frames are being written leave together in the next frame. After writing, the
-desk rests for half as long as that took. So it writes at once for a few clients and in larger steps for
-thousands, and never takes more than two thirds of the event loop.
+desk rests for a third of the time that took. So it writes at once for a few clients and in larger steps for
+thousands, and leaves a quarter of the event loop to others.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # A batch of another process may overtake one of ours: it is on its way, and rarely worth a query.
 GRACE_S = 0.02
 # The desk's rest after writing, as a part of the time it took.
-REST = 0.5
+REST = 0.3
 MAX_REST_S = 0.1
 # Trades of one query.
 CHUNK = 1_000

@@ -93,8 +93,8 @@ class RecordingSink:
         self.frames: list[Frame] = []
         self.close_code: int | None = None
 
-    def write(self, frame: Frame) -> None:
-        self.frames.append(frame)
+    def write(self, *frames: Frame) -> None:
+        self.frames += frames
 
     def close(self, code: int, reason: str) -> None:
         self.close_code = code

@@ -33,6 +33,18 @@ class RequestTests(OrderEntryTestCase):
             received = [await client.next() for _ in range(2)]
             self.assertEqual({message["type"] for message in received}, {"placed", "order"})
 
+    async def test_it_answers_and_tells_nothing_else_where_asked(self) -> None:
+        async with self.connected(f"{self.path}&events=false") as client:
+            await client.ask(type="place", id=1, order=BUY)
+            self.assertEqual((await client.next())["type"], "placed")
+            await client.ask(type="place", id=2, order=BUY)
+            self.assertEqual((await client.next())["id"], 2)
+            await client.ask(type="resume", stock_id="ACME", since_sequence=0)
+            self.assertEqual((await client.next())["code"], "unknown_stock")
+        async with self.connected(f"{self.path}&events=no") as client:
+            self.assertEqual((await client.next())["code"], "invalid")
+            self.assertEqual(await client.next_close(), 4000)
+
     async def test_it_cancels_an_order(self) -> None:
         async with self.connected(self.path) as client:
             order = await self.placed(client)
