@@ -10,6 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # First: it loads the apps that the streams import.
 http = get_asgi_application()
 
+from config.direct.ways import direct_asgi  # noqa: E402
 from market_feed.streams.routing import streams  # noqa: E402
 
-application = ProtocolTypeRouter({"http": http, "websocket": streams})
+application = ProtocolTypeRouter({"http": direct_asgi(http), "websocket": streams})

@@ -6,4 +6,9 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = get_wsgi_application()
+# First: it loads the apps that the direct way imports.
+usual = get_wsgi_application()
+
+from config.direct.ways import direct_wsgi  # noqa: E402
+
+application = direct_wsgi(usual)

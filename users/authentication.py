@@ -36,6 +36,13 @@ def authenticate_token(token: str) -> User | None:
     return None if entry is None else copy(entry.user)
 
 
+def trusted_user(token: str) -> User | None:
+    """The user of a token that was checked a moment ago; None says nothing. Never asks the database."""
+    digest = token_digest(token)
+    entry = digest and token_cache.get(digest, monotonic=time.monotonic(), now=timezone.now())
+    return copy(entry.user) if entry else None
+
+
 def valid_digests(digests: Collection[str], *, now: datetime) -> set[str]:
     """Those whose tokens are still good, past the cache: not revoked, not over, of an active user."""
     rows = AuthToken.objects.filter(digest__in=digests, user__is_active=True)

@@ -31,11 +31,16 @@ class StrictJSONParser(JSONParser):
     renderer_class = JSONRenderer
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
-        try:
-            text = stream.read().decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise ParseError("The body is not UTF-8.") from None
-        return strict_loads(text)
+        return parse_body(stream.read())
+
+
+def parse_body(body: bytes) -> Any:
+    """The value of a JSON body. `ParseError` when it is not UTF-8, or as `strict_loads`."""
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ParseError("The body is not UTF-8.") from None
+    return strict_loads(text)
 
 
 def strict_loads(text: str) -> Any:

@@ -1,7 +1,5 @@
 """Many orders in one request: a batch, each on its own, or a basket, all or none."""
 
-from typing import Any
-
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.exceptions import ValidationError
@@ -9,16 +7,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from trade.apis.inputs import MAX_BASKET_ORDERS, MAX_BATCH_ORDERS, OrderInput, new_order, order_list
-from trade.apis.outcomes import render_result
+from trade.apis.entry import place_batch, read_each
+from trade.apis.inputs import MAX_BASKET_ORDERS, OrderInput, order_list
 from trade.apis.rendering import render_order
 from trade.apis.schemas import BasketOut, BatchResultOut
 from trade.apis.viewers import own_id
 from trade.engine import get_engine
-from trade.models import Order
-from trade.services.order_rules import NewOrder
-from users.exceptions import Refusal
-from users.inputs import validated
 
 
 class BatchView(APIView):
@@ -32,14 +26,8 @@ class BatchView(APIView):
         responses=BatchResultOut(many=True),
     )
     def post(self, request: Request) -> Response:
-        user_id = own_id(request)
-        read = [_read(user_id, item) for item in order_list(request.data, MAX_BATCH_ORDERS)]
-        wanted = [item for item in read if isinstance(item, NewOrder)]
-        placed = iter(get_engine().place_orders(wanted) if wanted else [])
-        results: list[Order | Refusal | ValidationError] = [
-            item if isinstance(item, ValidationError) else next(placed) for item in read
-        ]
-        return Response([render_result(result) for result in results])
+        code, results = place_batch(own_id(request), request.data)
+        return Response(results, status=code)
 
 
 class BasketView(APIView):
@@ -56,16 +44,9 @@ class BasketView(APIView):
         user_id = own_id(request)
         legs = []
         for number, item in enumerate(order_list(request.data, MAX_BASKET_ORDERS)):
-            leg = _read(user_id, item)
+            leg = read_each(user_id, item)
             if isinstance(leg, ValidationError):
                 raise ValidationError({str(number): leg.detail})
             legs.append(leg)
         orders = get_engine().place_basket(legs)
         return Response({"orders": [render_order(order) for order in orders]}, status=status.HTTP_201_CREATED)
-
-
-def _read(user_id: int, item: Any) -> NewOrder | ValidationError:
-    try:
-        return new_order(user_id, validated(OrderInput, item))
-    except ValidationError as error:
-        return error

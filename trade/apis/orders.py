@@ -2,16 +2,15 @@
 
 from uuid import UUID
 
-from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema
-from rest_framework import status
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from trade.apis.inputs import CancelQuery, ChangeInput, OrderInput, OrderQuery, PlaceQuery, new_order
+from trade.apis.entry import cancel, place, read_order, replace
+from trade.apis.inputs import CancelQuery, ChangeInput, OrderInput, OrderQuery, PlaceQuery
 from trade.apis.outcomes import render_preview
 from trade.apis.rendering import render_order
 from trade.apis.schemas import CANCELLED_COUNT, OrderOut, PreviewOut
@@ -20,7 +19,6 @@ from trade.engine import get_engine
 from trade.selectors.orders import find_order, orders_of
 from trade.services.refusals import UnknownOrder
 from users.apis import viewer_of
-from users.fields import to_units
 from users.inputs import validated
 
 
@@ -45,16 +43,11 @@ class OrdersView(GenericAPIView):
         },
     )
     def post(self, request: Request) -> Response:
-        dry_run = request.query_params and validated(PlaceQuery, request.query_params)["dry_run"]
-        wanted = new_order(own_id(request), validated(OrderInput, request.data))
-        if dry_run:
-            (preview,) = get_engine().preview_orders([wanted])
+        if request.query_params and validated(PlaceQuery, request.query_params)["dry_run"]:
+            (preview,) = get_engine().preview_orders([read_order(own_id(request), request.data)])
             return Response(render_preview(preview))
-        started = timezone.now()
-        order = get_engine().place_order(wanted)
-        # An order older than this request was there before it.
-        is_new = order.created_at >= started
-        return Response(render_order(order), status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+        code, order = place(own_id(request), request.data)
+        return Response(order, status=code)
 
     @extend_schema(
         operation_id="orders_list",
@@ -107,15 +100,8 @@ class OrderView(APIView):
         responses=OrderOut,
     )
     def put(self, request: Request, order_id: str) -> Response:
-        change = validated(ChangeInput, request.data)
-        price = change.get("price")
-        order = get_engine().replace_order(
-            UUID(order_id),
-            own_id(request),
-            price=None if price is None else to_units(price),
-            quantity=change.get("quantity"),
-        )
-        return Response(render_order(order))
+        code, order = replace(own_id(request), order_id, request.data)
+        return Response(order, status=code)
 
     @extend_schema(
         operation_id="orders_change",
@@ -134,5 +120,5 @@ class OrderView(APIView):
         responses=OrderOut,
     )
     def delete(self, request: Request, order_id: str) -> Response:
-        order = get_engine().cancel_order(UUID(order_id), owner_filter(request))
-        return Response(render_order(order))
+        code, order = cancel(owner_filter(request), order_id)
+        return Response(order, status=code)

@@ -19,7 +19,7 @@ class DatabaseThreads:
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """What `function` returns, called in one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, _connected, function, *args)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, connected, function, *args)
 
     def close(self) -> None:
         """End the threads once they have done what they are at, and their connections."""
@@ -33,8 +33,8 @@ class DatabaseThreads:
         self._connections.append(connections[DEFAULT_DB_ALIAS])
 
 
-def _connected(function: Callable[..., T], *args: Any) -> T:
-    # A connection that is too old or broken is replaced first.
+def connected(function: Callable[..., T], *args: Any) -> T:
+    """What `function` returns. A connection that is too old or broken is replaced first, as around a request."""
     close_old_connections()
     try:
         return function(*args)

@@ -381,7 +381,7 @@ class Cost(MarketApiTestCase):
     def test_it_asks_the_database_nothing_beside_the_engine(self) -> None:
         self.placed(self.ann, "buy", 1, 5)  # The token is known from here on.
         stored = Order.objects.latest("created_at")
-        with mock.patch("trade.apis.orders.get_engine") as engine:
+        with mock.patch("trade.apis.entry.get_engine") as engine:
             engine.return_value.place_order.return_value = stored
             with self.assertNumQueries(0):
                 self.order(self.ann, "buy", 1, 5)
