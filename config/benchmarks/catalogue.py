@@ -27,11 +27,23 @@ BENCHMARKS = (
         "matcher", "trade.benchmarks.matcher.run", quick={"count": 1_000, "rounds": 1, "rival_rounds": 1}
     ),
     Benchmark(
+        "growth",
+        "trade.benchmarks.growth.run",
+        databases=(POSTGRESQL, SQLITE),
+        quick={"most_orders": 2_000, "most_users": 200, "rounds": 1},
+    ),
+    Benchmark(
         "feed",
         "market_feed.benchmarks.feed.run",
         databases=(POSTGRESQL,),
         broker=True,
         quick={"ticks": 2_000, "filling_ticks": 500, "orders": 100, "rounds": 1},
+    ),
+    Benchmark(
+        "streams",
+        "market_feed.benchmarks.streams.run",
+        databases=(POSTGRESQL,),
+        quick={"clients": 100, "idle_clients": 200, "seconds": 10, "rounds": 2},
     ),
     Benchmark(
         "history",

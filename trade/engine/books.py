@@ -5,12 +5,16 @@ if not, the orders that changed since are read and the book goes on from there. 
 any moment: the next call builds it again. Start-up and recovery are the same code.
 """
 
+import gc
+
 from stocks.services.ticks import LockedStock
 from trade.matching import Market, Order, Quote
 from trade.selectors.resting import open_orders, orders_changed_since
 
 # Further behind than this, a book is built anew: most of what changed since is finished by now.
 MAX_CATCH_UP = 10_000
+# A book of more orders than this is kept out of the garbage collector's rounds.
+BIG_BOOK = 100_000
 
 
 class Books:
@@ -23,8 +27,7 @@ class Books:
         """The market as the database has it."""
         market = self._markets.get(stock.stock_id)
         if market is None or not 0 <= stock.sequence - market.sequence <= MAX_CATCH_UP:
-            market = Market()
-            market.restore(open_orders(stock.stock_id))
+            market = _built(stock.stock_id)
         elif market.sequence < stock.sequence:
             _catch_up(market, orders_changed_since(stock.stock_id, market.sequence))
         else:
@@ -39,6 +42,24 @@ class Books:
 
     def __len__(self) -> int:
         return len(self._markets)
+
+
+def _built(stock_id: str) -> Market:
+    """The market of the stored open orders.
+
+    The collector would look at all of them again and again while they become more; none is ever garbage here.
+    """
+    market = Market()
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        market.restore(open_orders(stock_id))
+    finally:
+        if was_on:
+            gc.enable()
+    if len(market.orders) > BIG_BOOK:
+        gc.freeze()
+    return market
 
 
 def _catch_up(market: Market, changed: list[Order]) -> None:

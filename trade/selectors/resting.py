@@ -1,7 +1,9 @@
 """Stored orders as the matcher sees them: what a book in memory is built from and catches up with."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+
+from django.db import connection
 
 from trade.matching import BUY, SELL, Order
 from trade.matching.orders import BOUNDED, LIMIT, MARKET
@@ -11,6 +13,11 @@ from users.rows import Row, fetch_rows, marks, read_uuid, stored_time
 # A stop is a market order, and a stop-limit a limit order, that waits for its stop first.
 MATCHED_KINDS: dict[str, str] = {"stop": MARKET, "stop_limit": LIMIT}
 
+# Statuses of orders that were not filled and never will be.
+OVER = frozenset(("CANCELLED", "EXPIRED", "REJECTED"))
+# Rows of a book that are in memory at a time.
+CHUNK = 5_000
+
 _COLUMNS = (
     "order_id, user_id, side, type, limit_price, quantity, time_in_force, lower_bound, upper_bound, "
     "stop_price, post_only, display_quantity, self_trade_prevention, maker_fee_bps, taker_fee_bps, "
@@ -19,11 +26,14 @@ _COLUMNS = (
 )
 
 
-def open_orders(stock_id: str) -> list[Order]:
-    """Every order that is in the stock's book or waits for a tick, by priority."""
-    return _read(
-        "stock_id = %s AND remaining_quantity > 0 AND status <> 'PENDING' ORDER BY priority", [stock_id]
-    )
+def open_orders(stock_id: str) -> Iterator[Order]:
+    """Every order that is in the stock's book or waits for a tick, by priority. There may be a million."""
+    where = "stock_id = %s AND remaining_quantity > 0 AND status <> 'PENDING' ORDER BY priority"
+    # On PostgreSQL a cursor of the server's: the rows come as they are used.
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(f"SELECT {_COLUMNS} FROM trade_order WHERE {where}", [stock_id])
+        while rows := cursor.fetchmany(CHUNK):
+            yield from map(_order, rows)
 
 
 def orders_changed_since(stock_id: str, sequence: int) -> list[Order]:
@@ -123,8 +133,15 @@ def _read(where: str, parameters: Iterable[object]) -> list[Order]:
 
 
 def _order(row: Row) -> Order:
-    (order_id, user_id, side, kind, limit_price, quantity, time_in_force, lower, upper, *rest) = row
-    stop_price, post_only, display_quantity, self_trade, maker_fee_bps, taker_fee_bps, *state = rest
+    # fmt: off
+    (
+        order_id, user_id, side, kind, limit_price, quantity, time_in_force, lower, upper,
+        stop_price, post_only, display_quantity, self_trade, maker_fee_bps, taker_fee_bps,
+        open_quantity, traded_quantity, traded_value, is_stopped, shown_quantity, priority, sequence,
+        status, reason,
+    ) = row
+    # fmt: on
+    # By place: this is called a million times for a big book.
     order = Order(
         read_uuid(order_id),
         user_id,
@@ -134,18 +151,20 @@ def _order(row: Row) -> Order:
         quantity,
         time_in_force,
         (lower if side == "buy" else upper) if kind == BOUNDED else 0,
-        stop_price=stop_price or 0,
-        post_only=bool(post_only),
-        display_quantity=display_quantity or 0,
-        self_trade=self_trade,
+        stop_price or 0,
+        bool(post_only),
+        display_quantity or 0,
+        self_trade,
     )
-    order.maker_fee_bps, order.taker_fee_bps = maker_fee_bps, taker_fee_bps
-    order.open_quantity, order.traded_quantity, order.traded_value, stopped, shown, *place = state
-    order.is_stopped, order.shown_quantity = bool(stopped), shown
-    priority, sequence, status, reason = place
+    order.open_quantity = open_quantity
+    order.traded_quantity, order.traded_value = traded_quantity, traded_value
     order.priority = priority or 0
     order.sequence = order.stored_sequence = sequence
-    if status in ("CANCELLED", "EXPIRED", "REJECTED"):
+    if is_stopped or shown_quantity:
+        order.is_stopped, order.shown_quantity = bool(is_stopped), shown_quantity
+    if maker_fee_bps or taker_fee_bps:
+        order.maker_fee_bps, order.taker_fee_bps = maker_fee_bps, taker_fee_bps
+    if status in OVER:
         order.outcome = status
         order.reason = reason
     order.held = hold_of_order(order)

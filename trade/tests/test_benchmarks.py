@@ -4,12 +4,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
 
-from django.test import SimpleTestCase
+from django.db import transaction
+from django.test import SimpleTestCase, TransactionTestCase
 
 from stocks.benchmarks.figures import Advance, Figure
-from trade.benchmarks import matcher
+from stocks.services.ticks import lock_stock
+from trade.benchmarks import growth, matcher
+from trade.benchmarks.growth_load import INCREMENT, LEVELS, QUANTITY, TOP_PRICE, fill_book, make_users
 from trade.benchmarks.matcher_flows import FLOWS, operations
 from trade.benchmarks.rivals import ENTRANTS, Bare, Entrant, Ours, Trades
+from trade.engine.books import Books
+from trade.models import Order
+from trade.selectors.audit import run_audit
 
 
 class Notes:
@@ -86,3 +92,39 @@ class MatcherTests(SimpleTestCase):
     def test_what_each_order_traded_is_compared_where_no_price_is_told(self) -> None:
         self.assertEqual(matcher.difference([[(0, 7)]], [[(100, 3), (101, 4)]], prices=False), "")
         self.assertIn("order 0", matcher.difference([[(0, 6)]], [[(100, 3), (101, 4)]], prices=False))
+
+
+class GrowthTests(TransactionTestCase):
+    def test_it_reports_every_size_and_leaves_books_that_add_up(self) -> None:
+        bench = Notes()
+        with mock.patch.object(growth, "FEW_ORDERS", 30):
+            growth.run(bench, most_orders=40, most_users=20, rounds=1)
+        names = [figure.name for figure in bench.figures]
+        self.assertEqual(
+            names,
+            [
+                "matcher, 10 resting orders",
+                "matcher, 40 resting orders",
+                "book of 40 resting orders, rebuilt",
+                "engine, 10 resting orders",
+                "engine, 40 resting orders",
+                "engine, 10 users",
+                "engine, 20 users",
+            ],
+        )
+        self.assertIsNone(bench.figures[0].limit)
+        self.assertEqual(bench.figures[1].limit, bench.figures[0].value)
+        self.assertEqual([str(finding) for finding in run_audit() if not finding.holds], [])
+        self.assertEqual(Order.objects.filter(stock="DEPTH-40").count(), 40 + 2 * growth.BATCH)
+
+    def test_what_is_loaded_is_a_book(self) -> None:
+        fill_book("DEEP", LEVELS + 5, make_users(3), lambda count: None)
+        with transaction.atomic():
+            market = Books().current(lock_stock("DEEP"))
+        bids, asks = market.snapshot(LEVELS + 1)
+        self.assertEqual((len(bids), asks), (LEVELS, ()))
+        self.assertEqual(
+            bids[4:6],
+            ((TOP_PRICE - 4 * INCREMENT, 2 * QUANTITY, 2), (TOP_PRICE - 5 * INCREMENT, QUANTITY, 1)),
+        )
+        self.assertEqual(next(iter(market.side(1))).sequence, 1)
