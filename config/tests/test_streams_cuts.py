@@ -19,7 +19,8 @@ from config.tests.web_processes import Market, WebProcess, market
 # How often each client is cut off, and at least how many trades there are meanwhile.
 CUTS = int(os.environ.get("BOURSE_CUTS", "50"))
 TRADES = 50
-LONGEST_S = 0.4
+# How long a connection lives at most, and how long a client then stays away.
+LONGEST_S = 0.3
 TIMEOUT_S = 60 + CUTS
 DEPTH = 50
 
@@ -52,6 +53,7 @@ class Client:
                             self.count += 1
                     finally:
                         cutting.cancel()
+            await asyncio.sleep(self.rng.random() * LONGEST_S)
 
     async def _cut(self, connection: ClientConnection) -> None:
         if self.cuts < CUTS:
