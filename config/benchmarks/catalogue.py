@@ -46,6 +46,12 @@ BENCHMARKS = (
         quick={"clients": 100, "idle_clients": 200, "seconds": 10, "rounds": 2},
     ),
     Benchmark(
+        "rest",
+        "config.benchmarks.rest.run",
+        databases=(POSTGRESQL, SQLITE),
+        quick={"rounds": 1, "tenths": 3},
+    ),
+    Benchmark(
         "history",
         "stocks.benchmarks.history.run",
         databases=(POSTGRESQL, SQLITE),
