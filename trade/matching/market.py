@@ -70,10 +70,10 @@ class Market(Trading):
 
     def cancel(self, order_id: str, reason: str = "user") -> list[Event]:
         """Take an open order out; no event when there is none of that id."""
-        order = self.orders.get(order_id)
+        order = self.orders.pop(order_id, None)
         if order is None:
             return []
-        self._remove(order)
+        self._leave(order)
         self.sequence = order.sequence = sequence = self.sequence + 1
         quantity = order.open_quantity
         order.open_quantity = 0

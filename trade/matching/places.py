@@ -117,6 +117,10 @@ class Places:
 
     def _remove(self, order: Order) -> None:
         del self.orders[order.order_id]
+        self._leave(order)
+
+    def _leave(self, order: Order) -> None:
+        """Take an order out of the place in which it waits."""
         if order.kind == BOUNDED:
             self._bounded[order.side].remove(order)
         elif order.stop_price and order.is_stopped:
