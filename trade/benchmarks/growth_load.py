@@ -1,11 +1,12 @@
 """Books of any size, written straight into the tables as the engine would have left them."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
 
-from django.db import connection
+from django.db import connection, transaction
 
 from stocks.benchmarks.figures import Advance
 from stocks.models import Stock
@@ -66,7 +67,7 @@ def fill_book(stock_id: str, count: int, user_ids: Sequence[int], advance: Advan
     """A stock with `count` resting bids of these users in turn, and the cash held for them."""
     Stock.objects.create(stock_id=stock_id, name=stock_id, sequence=count)
     mark = Stock.objects.count()
-    held = dict.fromkeys(user_ids, 0)
+    held: Counter[int] = Counter()
     for numbers in _chunks(range(1, count + 1)):
         orders, events = [], []
         for number in numbers:
@@ -83,7 +84,7 @@ def fill_book(stock_id: str, count: int, user_ids: Sequence[int], advance: Advan
         insert_rows(Order, _ORDER_COLUMNS, orders)
         insert_rows(OrderEvent, _EVENT_COLUMNS, events)
         advance(len(orders))
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(
             "UPDATE users_cashaccount SET reserved = reserved + %s WHERE user_id = %s",
             [(amount, user_id) for user_id, amount in held.items()],
