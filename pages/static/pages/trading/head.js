@@ -74,5 +74,5 @@ const day = ({ id }) =>
 const quote = ({ id }) => get("orderbook/", { stock_id: id, depth: 1 }).catch(() => null);
 
 function showOutside({ price: at, bid_quantity: buys, ask_quantity: sells }, stock) {
-  setText(byId("outside"), `${price(at, stock.decimals)}: buys ${quantity(buys)}, sells ${quantity(sells)}`);
+  setText(byId("outside"), `buys ${quantity(buys)}, sells ${quantity(sells)} at ${price(at, stock.decimals)}`);
 }
