@@ -19,7 +19,7 @@ OVER = frozenset(("CANCELLED", "EXPIRED", "REJECTED"))
 CHUNK = 5_000
 
 _COLUMNS = (
-    "order_id, user_id, side, type, limit_price, quantity, time_in_force, lower_bound, upper_bound, "
+    "user_id, side, type, limit_price, quantity, time_in_force, lower_bound, upper_bound, "
     "stop_price, post_only, display_quantity, self_trade_prevention, maker_fee_bps, taker_fee_bps, "
     "remaining_quantity, traded_quantity, traded_value, is_stopped, shown_quantity, priority, sequence, "
     "status, reason"
@@ -31,7 +31,7 @@ def open_orders(stock_id: str) -> Iterator[Order]:
     where = "stock_id = %s AND remaining_quantity > 0 AND status <> 'PENDING' ORDER BY priority"
     # On PostgreSQL a cursor of the server's: the rows come as they are used.
     with connection.chunked_cursor() as cursor:
-        cursor.execute(f"SELECT {_COLUMNS} FROM trade_order WHERE {where}", [stock_id])
+        cursor.execute(_select(where), [stock_id])
         while rows := cursor.fetchmany(CHUNK):
             yield from map(_order, rows)
 
@@ -127,9 +127,13 @@ def orders_by_id(order_ids: Sequence[str]) -> dict[str, Order]:
 
 
 def _read(where: str, parameters: Iterable[object]) -> list[Order]:
-    return [
-        _order(row) for row in fetch_rows(f"SELECT {_COLUMNS} FROM trade_order WHERE {where}", [*parameters])
-    ]
+    return [_order(row) for row in fetch_rows(_select(where), [*parameters])]
+
+
+def _select(where: str) -> str:
+    # The database writes a UUID in hex in a tenth of the time that it takes here.
+    order_id = "translate(order_id::text, '-', '')" if connection.vendor == "postgresql" else "order_id"
+    return f"SELECT {order_id}, {_COLUMNS} FROM trade_order WHERE {where}"
 
 
 def _order(row: Row) -> Order:
@@ -143,7 +147,7 @@ def _order(row: Row) -> Order:
     # fmt: on
     # By place: this is called a million times for a big book.
     order = Order(
-        read_uuid(order_id),
+        order_id,
         user_id,
         BUY if side == "buy" else SELL,
         MATCHED_KINDS.get(kind, kind),  # type: ignore[arg-type]
@@ -167,7 +171,7 @@ def _order(row: Row) -> Order:
     if status in OVER:
         order.outcome = status
         order.reason = reason
-    order.held = hold_of_order(order)
+    order.held = hold_of(side, open_quantity, limit_price, max(maker_fee_bps, taker_fee_bps))
     return order
 
 
