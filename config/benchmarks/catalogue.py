@@ -27,6 +27,12 @@ BENCHMARKS = (
         "matcher", "trade.benchmarks.matcher.run", quick={"count": 1_000, "rounds": 1, "rival_rounds": 1}
     ),
     Benchmark(
+        "engine",
+        "trade.benchmarks.durable.run",
+        databases=(POSTGRESQL, SQLITE),
+        quick={"operations": 64, "rounds": 1, "lone_orders": 4, "users": 10},
+    ),
+    Benchmark(
         "growth",
         "trade.benchmarks.growth.run",
         databases=(POSTGRESQL, SQLITE),

@@ -157,6 +157,13 @@ class RealBenchmarkTests(CommandTestCase):
         (report,) = self.reports()
         self.assertEqual((report["broker"], len(report["figures"])), ("mosquitto", 3))
 
+    @needs("postgresql")
+    def test_it_measures_the_engine(self) -> None:
+        self.bench("engine", "--quick", among=BENCHMARKS)
+        reports = self.reports()
+        self.assertEqual([report["database"].split()[0] for report in reports], [POSTGRESQL, SQLITE])
+        self.assertEqual([len(report["figures"]) for report in reports], [15, 15])
+
     def test_it_measures_the_matcher(self) -> None:
         self.bench("matcher", "--quick", among=BENCHMARKS)
         (report,) = self.reports()

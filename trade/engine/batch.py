@@ -30,6 +30,7 @@ from trade.services.replacement import store_new_prices, take_pending_change
 from trade.services.settlement import settle, source_of, status_of, touched_orders
 from trade.signals import BookLevel, BookSnapshot, ChangedOrder, CommittedBatch, CommittedTrade
 from users.exceptions import Refusal
+from users.round_trips import shared_round_trips
 
 # Levels a side in the book that goes out with every batch.
 SNAPSHOT_DEPTH = 20
@@ -136,7 +137,8 @@ def run_batch(
         news = None
         touched = touched_orders(batch.events)
         freed = [order for order_id, order in batch.freed.items() if order_id not in touched]
-        trade_ids = _write(batch, touched.values(), freed)
+        with shared_round_trips():
+            trade_ids = _write(batch, touched.values(), freed)
         if batch.market.sequence > before.sequence:
             news = _news(batch, touched.values(), before, trade_ids)
     for order in (*touched.values(), *freed):
@@ -158,15 +160,6 @@ def _write(batch: Batch, touched: Collection[Order], freed: Collection[Order]) -
     trade_ids: list[int] = []
     if not (freed or batch.ticks or batch.events):
         return trade_ids
-    if freed or batch.events:
-        trade_ids = settle(
-            stock_id=stock.stock_id,
-            events=batch.events,
-            touched=touched,
-            freed=freed,
-            now=batch.now,
-            is_deferred=batch.defers_settlement,
-        )
     store_new_prices(batch.new_prices)
     trades = [event for event in batch.events if isinstance(event, Trade)]
     if batch.ticks or trades:
@@ -181,6 +174,16 @@ def _write(batch: Batch, touched: Collection[Order], freed: Collection[Order]) -
         stock.quote_price, stock.quote_availability, stock.quote_bid_quantity = quote[:3]
         stock.quote_ask_quantity, stock.quote_sequence = quote[3:]
     write_stock(stock)
+    # Last, because it locks accounts that order entry and other stocks wait for.
+    if freed or batch.events:
+        trade_ids = settle(
+            stock_id=stock.stock_id,
+            events=batch.events,
+            touched=touched,
+            freed=freed,
+            now=batch.now,
+            is_deferred=batch.defers_settlement,
+        )
     return trade_ids
 
 

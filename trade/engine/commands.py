@@ -90,15 +90,18 @@ class Enter(Command):
     def apply(self, batch: Batch) -> Callable[[], OrderState]:
         if batch.is_retry:
             stored = batch.stored_order(self.reserved.order_id)
-            if stored is not None and stored.sequence:
+            if stored is None:
+                # The database has crashed since, before what reserved it was on disk.
+                raise EngineBusy("the order was lost before it was matched: place it again")
+            if stored.sequence:
                 return lambda: state_of(stored, batch.now, self.reserved.created_at)
         order = batch.handled.get(self.reserved.order_id)
         if order is None:
-            order = batch.enter(_entering(self.reserved))
+            order = batch.enter(entering(self.reserved))
         return lambda: state_of(order, batch.now, self.reserved.created_at)
 
     def give_up(self, error: Exception) -> None:
-        # Whatever happened, the order is stored and paid for. The sweep lets it in.
+        # Whatever happened, it was stored and paid for. If it still is, the sweep lets it in.
         answer(self.future, Repeated(self.reserved.order_id))
 
 
@@ -294,7 +297,8 @@ def _is_too_far(price: int, batch: Batch) -> bool:
     return bool(ratio and last) and (price > last * ratio or price * ratio < last)  # type: ignore[operator]
 
 
-def _entering(reserved: Reserved) -> Order:
+def entering(reserved: Reserved) -> Order:
+    """A reserved order as the matcher takes it."""
     new_order = reserved.new_order
     other_bound = 0
     if new_order.type == BOUNDED:

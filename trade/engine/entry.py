@@ -13,7 +13,7 @@ from typing import Any
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
-from trade.engine.batch import Command, answer
+from trade.engine.batch import answer
 from trade.engine.commands import Enter, Recover, Replace
 from trade.engine.trouble import T, Trouble, interrupted
 from trade.services.order_rules import NewOrder
@@ -85,9 +85,9 @@ class BasketRefused(Refusal):
 
 
 class EntryStage:
-    """RESERVE. `put` queues a command in a stock's lane."""
+    """RESERVE. `put` queues a command in a stock's lane (`Lanes.put`)."""
 
-    def __init__(self, *, collar: Decimal, put: Callable[[str, Command], None], trouble: Trouble) -> None:
+    def __init__(self, *, collar: Decimal, put: Callable[..., None], trouble: Trouble) -> None:
         # Orders whose match waits in a lane of this engine: not left behind, however long it takes.
         self.entering: set[str] = set()
         self._collar = collar
@@ -98,7 +98,7 @@ class EntryStage:
         """Reserve, and pass on to the stocks' lanes. Every item's future is, or will be, done."""
         items = [item for item in items if item.future.set_running_or_notify_cancel()]
         if placements := [item for item in items if isinstance(item, Placement)]:
-            self._run_placements(placements)
+            self._run_placements(placements, takes_next=len(placements) == len(items))
         for item in items:
             if isinstance(item, Basket):
                 self._alone(item, self._run_basket)
@@ -113,14 +113,14 @@ class EntryStage:
 
     # --- Orders -------------------------------------------------------------------------------------
 
-    def _run_placements(self, placements: list[Placement]) -> None:
+    def _run_placements(self, placements: list[Placement], *, takes_next: bool = False) -> None:
         try:
             reservations = self._reserve(placements, reserve_orders)
         except Exception as error:
             self._trouble.try_apart(placements, error, lambda placement: self._run_placements([placement]))
             return
         for placement, reservation in zip(placements, reservations, strict=True):
-            self._pass_on(placement, reservation)
+            self._pass_on(placement, reservation, takes_next=takes_next)
 
     def _reserve(
         self, placements: Sequence[Placement], reserve: Callable[..., list[Reservation]]
@@ -133,19 +133,22 @@ class EntryStage:
                 self._trouble.database_away(error, attempt)
         raise interrupted()
 
-    def _pass_on(self, placement: Placement, reservation: Reservation) -> None:
+    def _pass_on(self, placement: Placement, reservation: Reservation, *, takes_next: bool = False) -> None:
         if isinstance(reservation, Reserved):
             enter = Enter(placement.future, reservation)
-            self.let_in(placement.new_order.stock_id, reservation.order_id, enter)
+            stock_id = placement.new_order.stock_id
+            self.let_in(stock_id, reservation.order_id, enter, takes_next=takes_next)
         else:
             answer(placement.future, reservation)
 
-    def let_in(self, stock_id: str, order_id: str, command: Enter | Recover) -> None:
+    def let_in(
+        self, stock_id: str, order_id: str, command: Enter | Recover, *, takes_next: bool = False
+    ) -> None:
         """Queue an order for its match, and remember until then that it is on its way."""
         self.entering.add(order_id)
         command.future.add_done_callback(lambda _: self.entering.discard(order_id))
         try:
-            self._put(stock_id, command)
+            self._put(stock_id, command, takes_next=takes_next)
         except EngineBusy as busy:
             command.give_up(busy)
 

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 
 from stocks.services.ticks import FeedTick
@@ -27,6 +28,7 @@ from trade.services.replacement import Change
 from trade.services.reservation import Reservation, preview_orders
 from users.exceptions import Refusal
 from users.fields import from_units
+from users.rows import wait_for_disk
 
 # Calls of event loops that are waited for at once; the others queue.
 CALLER_THREADS = 8
@@ -240,41 +242,52 @@ def _outcome(placement: Placement, timeout_s: float) -> Order | Refusal:
 
 def _stored(order_id: str) -> Order | Refusal:
     order = Order.objects.filter(pk=UUID(order_id)).first()
-    return order or OutcomeUnknown(
-        "it is not known yet whether the order is placed: look for it under its client_order_id, "
-        f"or as order {UUID(order_id)}"
-    )
+    if order is None:
+        return OutcomeUnknown(
+            "it is not known yet whether the order is placed: look for it under its client_order_id, "
+            f"or as order {UUID(order_id)}"
+        )
+    if order.status == Order.Status.PENDING:
+        # What reserved it may not be on disk yet, and no match has covered it.
+        wait_for_disk()
+    return order
 
 
 def _too_late() -> EngineBusy:
     return EngineBusy("too many orders are waiting: try again in a moment")
 
 
+# As `Model.from_db` takes them: naming each field to the model's constructor takes three times as long.
+_ORDER_FIELDS = [field.attname for field in Order._meta.concrete_fields]
+
+
 def _order(new_order: NewOrder, state: OrderState) -> Order:
     """The stored order, put together without asking the database for it."""
     assert state.created_at is not None, "a placement knows when it was reserved"
-    order = Order(
-        order_id=UUID(state.order_id),
-        client_order_id=new_order.client_order_id,
-        user_id=new_order.user_id,
-        stock_id=new_order.stock_id,
-        side=new_order.side,
-        type=new_order.type,
-        time_in_force=new_order.time_in_force,
-        quantity=new_order.quantity,
-        price=_decimal(new_order.price),
-        lower_bound=_decimal(new_order.lower_bound),
-        upper_bound=_decimal(new_order.upper_bound),
-        stop_price=_decimal(new_order.stop_price),
-        display_quantity=new_order.display_quantity,
-        post_only=new_order.post_only,
-        self_trade_prevention=new_order.self_trade_prevention,
-        expires_at=new_order.expires_at,
-        maker_fee_bps=state.maker_fee_bps,
-        taker_fee_bps=state.taker_fee_bps,
-        limit_price=from_units(state.limit_price),
-        created_at=state.created_at or state.updated_at,
-    )
+    values = {
+        "order_id": UUID(state.order_id),
+        "client_order_id": new_order.client_order_id,
+        "user_id": new_order.user_id,
+        "stock_id": new_order.stock_id,
+        "side": new_order.side,
+        "type": new_order.type,
+        "time_in_force": new_order.time_in_force,
+        "price": _decimal(new_order.price),
+        "lower_bound": _decimal(new_order.lower_bound),
+        "upper_bound": _decimal(new_order.upper_bound),
+        "stop_price": _decimal(new_order.stop_price),
+        "display_quantity": new_order.display_quantity,
+        "post_only": new_order.post_only,
+        "self_trade_prevention": new_order.self_trade_prevention,
+        "expires_at": new_order.expires_at,
+        "maker_fee_bps": state.maker_fee_bps,
+        "taker_fee_bps": state.taker_fee_bps,
+        "is_stopped": False,
+        "shown_quantity": 0,
+        "created_at": state.created_at,
+    }
+    # `None` stands in for what `_updated` sets.
+    order = Order.from_db(DEFAULT_DB_ALIAS, _ORDER_FIELDS, [values.get(name) for name in _ORDER_FIELDS])
     return _updated(order, state)
 
 

@@ -40,8 +40,11 @@ class Lanes:
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, name: str | None, *commands: Any) -> None:
-        """Queue commands. EngineBusy when the lane is full, and nothing is queued."""
+    def put(self, name: str | None, *commands: Any, takes_next: bool = False) -> None:
+        """Queue commands. EngineBusy when the lane is full, and nothing is queued.
+
+        A thread that `takes_next` asks for the next lane itself as soon as it is done with this.
+        """
         with self._changed:
             lane = self._lanes.get(name)
             if lane is None:
@@ -51,8 +54,7 @@ class Lanes:
             was_idle = not lane.waiting and not lane.is_taken
             lane.waiting.extend(commands)
             if was_idle:
-                self._ready.append(lane)
-                self._changed.notify()
+                self._make_ready(lane, takes_next)
 
     def take(self, timeout_s: float) -> tuple[Lane, list[Any]] | None:
         """The next lane with work and its commands, or None when none came in time. Then call `release`."""
@@ -67,12 +69,11 @@ class Lanes:
             return lane, [lane.waiting.popleft() for _ in range(count)]
 
     def release(self, lane: Lane) -> None:
-        """Let the lane be taken again."""
+        """Let the lane be taken again. The thread that had it takes the next one."""
         with self._changed:
             lane.is_taken = False
             if lane.waiting:
-                self._ready.append(lane)
-                self._changed.notify()
+                self._make_ready(lane, takes_next=True)
 
     def close(self) -> list[Any]:
         """Take no more commands; returns what is still waiting."""
@@ -84,6 +85,12 @@ class Lanes:
                 lane.waiting.clear()
             self._ready.clear()
             return left
+
+    def _make_ready(self, lane: Lane, takes_next: bool) -> None:
+        self._ready.append(lane)
+        # To wake a thread for the only lane that is ready would make two of them fight for it.
+        if not takes_next or len(self._ready) > 1:
+            self._changed.notify()
 
     def waiting(self) -> dict[str | None, int]:
         """How many commands wait in each lane that has any."""

@@ -19,7 +19,7 @@ from trade.matching import (
 from trade.models import OrderEvent
 from users.rows import Row, fetch_rows, insert_rows, marks, read_uuid
 
-_COLUMNS = (
+EVENT_COLUMNS = (
     "stock_id",
     "sequence",
     "kind",
@@ -49,6 +49,11 @@ _KINDS: dict[type, str] = {
 
 def insert_order_events(stock_id: str, events: Sequence[Event], now: datetime) -> None:
     """Insert the events that have no table of their own."""
+    insert_rows(OrderEvent, EVENT_COLUMNS, event_rows(stock_id, events, now))
+
+
+def event_rows(stock_id: str, events: Sequence[Event], now: datetime) -> list[Row]:
+    """The rows of those events."""
     replaced = _replaced_sequences(events)
     rows: list[Row] = []
     for event in events:
@@ -71,7 +76,7 @@ def insert_order_events(stock_id: str, events: Sequence[Event], now: datetime) -
         rows.append(
             (stock_id, event.sequence, kind, order_id, quantity, price, reason, *ahead, other, replaces, now)
         )
-    insert_rows(OrderEvent, _COLUMNS, rows)
+    return rows
 
 
 def _replaced_sequences(events: Iterable[Event]) -> dict[str, int]:

@@ -23,7 +23,8 @@ from trade.money import hold_of
 from trade.services.order_rules import NewOrder, StockRules, check_order
 from trade.services.refusals import DuplicateClientOrderId, UnknownUser
 from users.exceptions import Refusal
-from users.rows import Row, fetch_rows, insert_rows, marks, read_time, read_uuid
+from users.round_trips import shared_round_trips
+from users.rows import Row, fetch_rows, insert_rows, let_commit_run_ahead, marks, read_time, read_uuid
 from users.services.cash import LockedAccount, lock_accounts, write_accounts
 
 
@@ -78,7 +79,11 @@ def reserve_orders(
     with transaction.atomic():
         desk = _Desk.open([new_order for _, new_order in orders], collar, now)
         results = desk.reserve_all(orders, is_retry)
-        desk.write()
+        with shared_round_trips():
+            desk.write()
+            if not any(isinstance(result, Repeated) for result in results):
+                # Who waits for these orders is answered after their match, whose commit covers this one.
+                let_commit_run_ahead()
     return results
 
 
@@ -168,13 +173,13 @@ class _Desk:
             self._hold(reserved)
         except Refusal as refusal:
             return refusal
-        self._rows.append(_order_row(reserved))
+        self._rows.append(order_row(reserved))
         if new_order.client_order_id is not None:
             self._taken[new_order.user_id, new_order.client_order_id] = (order_id, *_request(new_order))
         return reserved
 
     def write(self) -> None:
-        insert_rows(Order, _ORDER_COLUMNS, self._rows)
+        insert_rows(Order, ORDER_COLUMNS, self._rows)
         write_accounts(self._changed_accounts.values())
         write_holdings(self._changed_holdings.values())
 
@@ -256,7 +261,7 @@ def _read_taken(new_orders: Sequence[NewOrder]) -> dict[tuple[int, str], Row]:
     }
 
 
-_ORDER_COLUMNS = (
+ORDER_COLUMNS = (
     "order_id",
     "client_order_id",
     "user_id",
@@ -277,7 +282,8 @@ _ORDER_COLUMNS = (
 )
 
 
-def _order_row(reserved: Reserved) -> Row:
+def order_row(reserved: Reserved) -> Row:
+    """The row of a PENDING order."""
     new_order = reserved.new_order
     return (
         reserved.order_id,

@@ -17,7 +17,7 @@ from trade.money import fee_on
 from trade.selectors.resting import hold_of_order
 from trade.services.order_events import insert_order_events
 from users.models import LedgerEntry
-from users.rows import insert_rows_returning, update_rows
+from users.rows import Row, insert_rows_returning, update_matching_rows
 from users.services.cash import CashMovement, book_movements, lock_accounts, write_accounts
 
 SIDE_WORDS = {BUY: "buy", -BUY: "sell"}
@@ -95,10 +95,13 @@ def settle(
     the transaction must be rolled back and the book dropped.
     """
     _update_orders(touched, now)
-    _move(stock_id, transfers_of(stock_id, events, [*touched, *freed], is_deferred=is_deferred), now)
     insert_order_events(stock_id, events, now)
     trades = [event for event in events if isinstance(event, Trade)]
-    return _insert_trades(stock_id, trades, now, settled_at=None if is_deferred else now)
+    rows = trade_rows(stock_id, trades, now, settled_at=None if is_deferred else now)
+    trade_ids = insert_rows_returning(models.Trade, TRADE_COLUMNS, rows, "trade_id")
+    # Last, because order entry and other stocks wait for the accounts that are locked here.
+    _move(stock_id, transfers_of(stock_id, events, [*touched, *freed], is_deferred=is_deferred), now)
+    return trade_ids
 
 
 def status_of(order: Order) -> str:
@@ -166,8 +169,26 @@ def _move(stock_id: str, transfers: Transfers, now: datetime) -> None:
         write_holdings(holdings.values())
 
 
-def _update_orders(orders: Iterable[Order], now: datetime) -> None:
-    rows = [
+# Those of an order that a match may change.
+ORDER_STATE_COLUMNS = (
+    "status",
+    "reason",
+    "quantity",
+    "limit_price",
+    "remaining_quantity",
+    "traded_quantity",
+    "traded_value",
+    "is_stopped",
+    "shown_quantity",
+    "priority",
+    "sequence",
+    "updated_at",
+)
+
+
+def order_state_rows(orders: Iterable[Order], now: datetime) -> list[Row]:
+    """Of each order: its id, the sequence that its row is expected to have, and what the row becomes."""
+    return [
         (
             order.order_id,
             order.stored_sequence,
@@ -186,26 +207,16 @@ def _update_orders(orders: Iterable[Order], now: datetime) -> None:
         )
         for order in orders
     ]
-    columns = (
-        "status",
-        "reason",
-        "quantity",
-        "limit_price",
-        "remaining_quantity",
-        "traded_quantity",
-        "traded_value",
-        "is_stopped",
-        "shown_quantity",
-        "priority",
-        "sequence",
-        "updated_at",
-    )
-    found = update_rows(models.Order, ["order_id", "sequence"], columns, rows)
+
+
+def _update_orders(orders: Iterable[Order], now: datetime) -> None:
+    rows = order_state_rows(orders, now)
+    found = update_matching_rows(models.Order, ["order_id", "sequence"], ORDER_STATE_COLUMNS, rows)
     if found != len(rows):
         raise StaleBook(f"{len(rows) - found} of {len(rows)} orders are not as the book knows them")
 
 
-_TRADE_COLUMNS = (
+TRADE_COLUMNS = (
     "stock_id",
     "sequence",
     "price",
@@ -224,10 +235,10 @@ _TRADE_COLUMNS = (
 )
 
 
-def _insert_trades(
-    stock_id: str, trades: Sequence[Trade], now: datetime, *, settled_at: datetime | None
-) -> list[int]:
-    rows = [
+def trade_rows(
+    stock_id: str, trades: Iterable[Trade], now: datetime, *, settled_at: datetime | None
+) -> list[Row]:
+    return [
         (
             stock_id,
             trade.sequence,
@@ -247,7 +258,6 @@ def _insert_trades(
         )
         for trade in trades
     ]
-    return insert_rows_returning(models.Trade, _TRADE_COLUMNS, rows, "trade_id")
 
 
 def source_of(trade: Trade) -> str:

@@ -22,7 +22,7 @@ from trade.engine.entry import Placement
 from trade.models import Order, OrderEvent
 from trade.selectors.audit import run_audit
 from trade.services.order_rules import NewOrder
-from trade.services.refusals import OutcomeUnknown
+from trade.services.refusals import EngineBusy, OutcomeUnknown
 from trade.services.reservation import Repeated, new_order_id, reserve_orders
 from trade.services.settlement import settle
 from trade.tests.base import NOON, MarketTestCase, make_trader, units
@@ -82,6 +82,37 @@ class Poison(MarketTestCase):
             pass
         self.assertEqual(order.result(0).status, "ACTIVE")
         self.assertIsNotNone(nothing.exception(0))
+
+
+class LostReservations(MarketTestCase):
+    """A reservation does not wait for the disk: a crash of the database may undo it."""
+
+    def test_it_refuses_what_is_not_stored_any_more(self) -> None:
+        ann, bob = make_trader("ann", 1000), make_trader("bob", 1000)
+        with mock.patch.object(self.engine, "_work_inline"):
+            futures = [
+                self.engine.submit_order(NewOrder(user.pk, "ACME", "buy", "limit", 1, price=units(4)))
+                for user in (ann, bob)
+            ]
+        self.engine.step()
+        Order.objects.filter(user=ann).delete()
+        CashAccount.objects.filter(user=ann).update(reserved=0)
+        while self.engine.step():
+            pass
+        self.assertIsInstance(futures[0].exception(0), EngineBusy)
+        self.assertEqual(futures[1].result(0).status, "ACTIVE")
+        self.assertEqual(offenders(), [])
+
+    def test_it_waits_for_the_disk_before_it_says_pending(self) -> None:
+        ann = make_trader("ann", 1000)
+        broken = mock.patch("trade.engine.matching.run_batch", side_effect=RuntimeError("defect"))
+        with mock.patch("trade.engine.gateway.wait_for_disk") as wait_for_disk:
+            self.place(ann, "buy", 1, "4")
+            wait_for_disk.assert_not_called()
+            with broken, self.assertLogs("trade.engine", "ERROR"):
+                order = self.place(ann, "buy", 1, "4")
+        self.assertEqual(order.status, "PENDING")
+        wait_for_disk.assert_called_once_with()
 
 
 class Stopping(MarketTestCase):

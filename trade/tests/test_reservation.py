@@ -1,14 +1,17 @@
-"""The pure rules of reserving: the collar of a market order, and the ids of orders."""
+"""What reserving comes to: the collar of a market order, the ids of orders, the commit."""
 
 from datetime import timedelta
 from decimal import Decimal as D
 from unittest import TestCase
 from uuid import UUID
 
-from trade.services.order_rules import StockRules, market_limit_price
+from django.test import tag
+
+from trade.services.order_rules import NewOrder, StockRules, market_limit_price
 from trade.services.refusals import NoReferencePrice
-from trade.services.reservation import new_order_id
-from trade.tests.base import NOON
+from trade.services.reservation import new_order_id, reserve_orders
+from trade.tests.base import NOON, MarketTestCase, make_trader, units
+from users import rows
 from users.fields import MAX_PRICE_UNITS
 
 
@@ -58,3 +61,19 @@ class OrderIds(TestCase):
 
     def test_they_differ_within_one_moment(self) -> None:
         self.assertEqual(len({new_order_id(NOON) for _ in range(1000)}), 1000)
+
+
+@tag("postgresql")
+class Durability(MarketTestCase):
+    def reserve(self, order_id: str) -> str:
+        """Reserve an order whose id the client chose; whether the commit that follows waits for the disk."""
+        new_order = NewOrder(self.ann.pk, "ACME", "buy", "limit", 1, price=units(4), client_order_id="mine")
+        rows.fetch_rows("SET LOCAL synchronous_commit = on; SELECT 1")
+        reserve_orders(orders=[(order_id, new_order)], collar=D("0.1"), now=NOON)
+        ((waits,),) = rows.fetch_rows("SHOW synchronous_commit")
+        return waits
+
+    def test_it_waits_for_the_disk_only_when_it_answers_with_a_stored_order(self) -> None:
+        self.ann = make_trader("ann", 1000)
+        self.assertEqual(self.reserve(new_order_id(NOON)), "off")
+        self.assertEqual(self.reserve(new_order_id(NOON)), "on")

@@ -87,6 +87,14 @@ def book_movements(
     accounts: dict[int, LockedAccount], movements: Iterable[CashMovement], *, now: datetime
 ) -> None:
     """Apply signed movements to locked accounts and write their ledger lines, with running balance."""
+    insert_rows(LedgerEntry, LEDGER_COLUMNS, booked(accounts, movements, now))
+
+
+LEDGER_COLUMNS = ("account_id", "kind", "amount", "balance_after", "reference", "created_at")
+
+
+def booked(accounts: dict[int, LockedAccount], movements: Iterable[CashMovement], now: datetime) -> list[Row]:
+    """Apply signed movements to the accounts; their ledger lines, with the running balance."""
     rows: list[Row] = []
     for movement in movements:
         account = accounts[movement.user_id]
@@ -94,9 +102,7 @@ def book_movements(
         rows.append(
             (movement.user_id, movement.kind, movement.amount, account.balance, movement.reference, now)
         )
-    insert_rows(
-        LedgerEntry, ["account_id", "kind", "amount", "balance_after", "reference", "created_at"], rows
-    )
+    return rows
 
 
 def _lock_existing(user_ids: list[int]) -> dict[int, LockedAccount]:

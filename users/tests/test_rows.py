@@ -35,7 +35,7 @@ class Rows(TestCase):
         self.assertEqual((newest.amount, newest.created_at, newest.idempotency_key), (D("0.01"), NOW, None))
 
     def test_it_keeps_awkward_text(self) -> None:
-        awkward = "tab\t line\n back\\slash \\N 'quote' %s é 💶"
+        awkward = "tab\t line\n back\\slash \\N 'single' \"double\" {a,NULL} %s é 💶"
         for count in (1, rows.COPY_FROM_ROWS):
             rows.insert_rows(LedgerEntry, COLUMNS, self.entries(count, awkward))
         self.assertEqual(set(LedgerEntry.objects.values_list("reference", flat=True)), {awkward})
@@ -53,7 +53,7 @@ class Rows(TestCase):
 
     def test_it_updates_the_rows_that_still_match(self) -> None:
         first, second, _ = self.accounts
-        found = rows.update_rows(
+        found = rows.update_matching_rows(
             CashAccount,
             ["user_id", "balance"],
             ["balance", "reserved"],
@@ -63,7 +63,7 @@ class Rows(TestCase):
         first.refresh_from_db()
         second.refresh_from_db()
         self.assertEqual((first.balance, first.reserved, second.balance), (D(7), D(1), D(1)))
-        self.assertEqual(rows.update_rows(CashAccount, ["user_id"], ["balance"], []), 0)
+        self.assertEqual(rows.update_matching_rows(CashAccount, ["user_id"], ["balance"], []), 0)
 
     def test_it_turns_a_conflict_into_an_update(self) -> None:
         first = self.accounts[0]
