@@ -161,7 +161,7 @@ class PageInChromiumTests(SimpleTestCase):
         self.page.click("#tab-fills")
         self.see("#fills tr", re.compile(r"ACME\s*Buy\s*10\.00\s*10\s*100\.00"))
         self.page.click("#tab-holdings")
-        self.see("#holdings tr", re.compile(r"ACME\s*10\s*0\s*10\.00\s*10\.00\s*100\.00"))
+        self.see("#holdings tr", re.compile(r"ACME\s*10\s*0\s*10\.0000\s*10\.00\s*100\.00"))
         self.picture("desktop-dark")
         self.assert_no_trouble()
 

@@ -39,6 +39,12 @@ export function amount(units, decimals = 2) {
   return `${units < 0n ? MINUS : ""}${wholes.format(BigInt(whole))}${fraction ? `.${fraction}` : ""}`;
 }
 
+/** Units to whole hundredths, half away from zero: for what is worked out, and not booked. */
+export function toCents(units) {
+  const half = units < 0n ? -50n : 50n;
+  return ((units + half) / 100n) * 100n;
+}
+
 /** As `amount`, with a plus sign for what is above zero. */
 export function signed(units, decimals = 2) {
   return units > 0n ? `+${amount(units, decimals)}` : amount(units, decimals);

@@ -1,7 +1,7 @@
 // Holdings, at the last price: what they are worth and what was won or lost with them.
 
 import { byId, el, keyedList, setText } from "../dom.js";
-import { amount, direction, money, percent, quantity, signed, toUnits } from "../format.js";
+import { amount, direction, percent, quantity, signed, toCents, toUnits } from "../format.js";
 import { on, select, state } from "./state.js";
 
 export function startHoldings() {
@@ -17,7 +17,7 @@ function show() {
   keyedList(byId("holdings"), held, { keyOf: (row) => row.stock_id, create: holdingRow, update: fillRow });
   const cost = held.reduce((sum, row) => sum + row.cost, 0n);
   const value = held.reduce((sum, row) => sum + (row.value ?? 0n), 0n);
-  setText(byId("total-value"), amount(value));
+  setText(byId("total-value"), amount(toCents(value)));
   showProfit(byId("total-profit"), byId("total-percent"), value - cost, cost);
 }
 
@@ -45,14 +45,14 @@ function fillRow(row, holding) {
   const decimals = state.stocks.get(holding.stock_id)?.decimals ?? 2;
   setText(cells[1], quantity(holding.count));
   setText(cells[2], quantity(holding.reserved_count));
-  setText(cells[3], money(holding.average_cost));
+  setText(cells[3], amount(toUnits(holding.average_cost), 4));
   setText(cells[4], amount(holding.last, decimals));
-  setText(cells[5], amount(holding.value));
+  setText(cells[5], holding.value === null ? "–" : amount(toCents(holding.value)));
   showProfit(cells[6], cells[7], holding.value === null ? null : holding.value - holding.cost, holding.cost);
 }
 
 function showProfit(cell, share, profit, cost) {
-  setText(cell, profit === null ? "–" : signed(profit));
+  setText(cell, profit === null ? "–" : signed(toCents(profit)));
   cell.className = direction(profit ?? 0n);
   setText(share, profit === null ? "–" : percent(profit, cost));
 }

@@ -152,6 +152,14 @@ function placed(order) {
   setText(byId("result"), outcome(order));
 }
 
+const REASONS = {
+  fok: "not all of it could trade at once",
+  ioc: "no more could trade at once",
+  no_liquidity: "no more was to be had within its price limit",
+  post_only: "it would have traded at once",
+  self_trade: "it met an order of yours",
+};
+
 /** What became of an order, in a sentence. */
 function outcome(order) {
   const verb = order.side === "buy" ? "Bought" : "Sold";
@@ -161,7 +169,8 @@ function outcome(order) {
   const rest = quantity(order.remaining_quantity);
   if (order.is_active) return `${done}${order.traded_quantity ? `${rest} wait.` : `Order waits: ${order.side} ${rest} ${order.stock_id}.`}`;
   if (order.status === "FILLED") return done.trim();
-  return `${done}${order.status === "REJECTED" ? "Rejected" : "The rest ended"}${order.reason ? `: ${order.reason.replaceAll("_", " ")}` : ""}.`;
+  const end = order.status === "REJECTED" ? "Rejected" : order.traded_quantity ? "The rest ended" : "Ended untraded";
+  return `${done}${end}: ${REASONS[order.reason] ?? order.reason.replaceAll("_", " ")}.`;
 }
 
 /** A share of what is available as the quantity: of cash at the price for a buy, of shares for a sell. */
