@@ -73,7 +73,15 @@ class LedgerEntry(models.Model):
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "ledger entries"
-        indexes = [models.Index(fields=["account", "-id"], name="ledger_account_newest")]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="ledger_account_newest"),
+            # What users brought and took: few rows among those of trades, which do not pay for it.
+            models.Index(
+                fields=["account"],
+                name="ledger_transfers",
+                condition=Q(kind__in=["opening", "deposit", "withdrawal"]),
+            ),
+        ]
         constraints = [
             models.CheckConstraint(name="ledger_balance_not_negative", condition=Q(balance_after__gte=0)),
             models.CheckConstraint(name="ledger_amount_not_zero", condition=~Q(amount=0)),

@@ -86,6 +86,10 @@ class Migration(migrations.Migration):
             model_name='ledgerentry',
             index=models.Index(fields=['account', '-id'], name='ledger_account_newest'),
         ),
+        migrations.AddIndex(
+            model_name='ledgerentry',
+            index=models.Index(condition=models.Q(('kind__in', ['opening', 'deposit', 'withdrawal'])), fields=['account'], name='ledger_transfers'),
+        ),
         migrations.AddConstraint(
             model_name='ledgerentry',
             constraint=models.CheckConstraint(condition=models.Q(('balance_after__gte', 0)), name='ledger_balance_not_negative'),
