@@ -48,8 +48,8 @@ BENCHMARKS = (
     Benchmark(
         "streams",
         "market_feed.benchmarks.streams.run",
-        databases=(POSTGRESQL,),
-        quick={"clients": 100, "idle_clients": 200, "seconds": 10, "rounds": 2},
+        databases=(POSTGRESQL, SQLITE),
+        quick={"clients": 50, "idle_clients": 100, "seconds": 6, "rounds": 1},
     ),
     Benchmark(
         "rest",
