@@ -91,8 +91,10 @@ def write_holdings(holdings: Iterable[LockedHolding]) -> None:
 def _lock_existing(keys: set[HoldingKey]) -> dict[HoldingKey, LockedHolding]:
     pairs = ", ".join(["(%s, %s)"] * len(keys))
     rows = fetch_rows(
-        "SELECT id, user_id, stock_id, quantity, reserved, cost, unsettled FROM stocks_holding "
-        f"WHERE (user_id, stock_id) IN (VALUES {pairs}) ORDER BY id {lock_clause()}",
+        # Not `IN (VALUES ...)`: for that SQLite reads the whole table.
+        f"WITH wanted (user_id, stock_id) AS (VALUES {pairs}) "
+        "SELECT id, user_id, stock_id, quantity, reserved, cost, unsettled "
+        f"FROM wanted JOIN stocks_holding USING (user_id, stock_id) ORDER BY id {lock_clause()}",
         [value for key in keys for value in key],
     )
     return {

@@ -251,8 +251,9 @@ def _read_taken(new_orders: Sequence[NewOrder]) -> dict[tuple[int, str], Row]:
         return {}
     pairs = ", ".join(["(%s, %s)"] * len(wanted))
     rows = fetch_rows(
-        f"SELECT user_id, client_order_id, order_id, {', '.join(_REQUEST_COLUMNS)} FROM trade_order "
-        f"WHERE (user_id, client_order_id) IN (VALUES {pairs})",
+        f"WITH wanted (user_id, client_order_id) AS (VALUES {pairs}) "
+        f"SELECT user_id, client_order_id, order_id, {', '.join(_REQUEST_COLUMNS)} "
+        "FROM wanted JOIN trade_order USING (user_id, client_order_id)",
         [value for key in wanted for value in key],
     )
     return {
