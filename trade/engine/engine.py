@@ -121,6 +121,10 @@ class Engine:
             "last_error": self._trouble.last_error,
         }
 
+    def refused(self) -> dict[str, int]:
+        """How many orders this process did not take, by the code of their refusal."""
+        return dict(self._entry.refused)
+
     # --- Putting work in ----------------------------------------------------------------------------
 
     def submit_entry(self, items: Sequence[EntryItem]) -> None:

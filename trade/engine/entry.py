@@ -4,6 +4,7 @@ Orders that wait here are reserved together, many users' in one transaction. A b
 its own, all of its orders or none; so is a change of an order that may need more.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ class EntryStage:
     def __init__(self, *, collar: Decimal, put: Callable[..., None], trouble: Trouble) -> None:
         # Orders whose match waits in a lane of this engine: not left behind, however long it takes.
         self.entering: set[str] = set()
+        # Orders that were not taken, by the code of their refusal.
+        self.refused: Counter[str] = Counter()
         self._collar = collar
         self._put = put
         self._trouble = trouble
@@ -139,6 +142,8 @@ class EntryStage:
             stock_id = placement.new_order.stock_id
             self.let_in(stock_id, reservation.order_id, enter, takes_next=takes_next)
         else:
+            if isinstance(reservation, Refusal):
+                self.refused[reservation.code] += 1
             answer(placement.future, reservation)
 
     def let_in(
@@ -158,6 +163,7 @@ class EntryStage:
         reservations = self._reserve(basket.placements, reserve_basket)
         for leg, reservation in enumerate(reservations):
             if isinstance(reservation, Refusal):
+                self.refused[reservation.code] += 1
                 raise BasketRefused(leg, reservation)
         for placement, reservation in zip(basket.placements, reservations, strict=True):
             self._pass_on(placement, reservation)
