@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from trade.selectors.audit.snapshot import read_snapshot
 from trade.selectors.wealth import Moment, prices_at
 from users.rows import fetch_rows, read_time
 
@@ -58,17 +57,19 @@ class _Books(NamedTuple):
 
 
 def equity_curve(user_id: int, *, now: datetime) -> Curve:
-    """The user's curve up to `now`; without a movement, no point at all."""
-    with read_snapshot():
-        cash, shares, last_prices = _books_now(user_id)
-        movements, is_whole = _movements(user_id)
-        if not movements:
-            return Curve([], is_whole)
-        # Two processes' clocks may differ: what is stored has happened.
-        now = max(now, movements[-1].at)
-        times = _times(movements[0].at, now, stocks=len({movement.stock_id for movement in movements}))
-        past = _walk_back(_Books(now, cash, shares), movements, times[:-1])
-        prices = prices_at(moment for books in past for moment in _moments(books))
+    """The user's curve up to `now`; without a movement, no point at all.
+
+    While the user trades, read it in a `read_snapshot`: its statements must see one moment.
+    """
+    cash, shares, last_prices = _books_now(user_id)
+    movements, is_whole = _movements(user_id)
+    if not movements:
+        return Curve([], is_whole)
+    # Two processes' clocks may differ: what is stored has happened.
+    now = max(now, movements[-1].at)
+    times = _times(movements[0].at, now, stocks=len({movement.stock_id for movement in movements}))
+    past = _walk_back(_Books(now, cash, shares), movements, times[:-1])
+    prices = prices_at(moment for books in past for moment in _moments(books))
     points = [_point(books, prices) for books in past]
     value = cash + sum(quantity * last_prices[stock_id] for stock_id, quantity in shares.items())
     return Curve([*points, EquityPoint(now, value, cash)], is_whole)
