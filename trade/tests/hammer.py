@@ -76,7 +76,7 @@ def make_market(stocks: int = 1, users: int = 4) -> tuple[list[int], list[str]]:
     for stock_id in stock_ids:
         Stock.objects.create(stock_id=stock_id, name=stock_id)
     traders = [
-        make_trader(f"hit-{number}", 60_000, **dict.fromkeys(stock_ids, 400)) for number in range(users)
+        make_trader(f"hit-{number}", 15_000, **dict.fromkeys(stock_ids, 100)) for number in range(users)
     ]
     return [trader.pk for trader in traders], stock_ids
 
