@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -103,7 +104,7 @@ def audit(request: HttpRequest) -> HttpResponse:
         messages.error(request, "The database did not answer the audit. The log says more.")
     finally:
         cache.set(_AUDIT_TURN, True, AUDIT_PAUSE_S)
-    return redirect("operations")
+    return redirect(f"{reverse('operations')}#audit-title")
 
 
 @never_cache

@@ -8,11 +8,14 @@ const listeners = [];
 /** Hear of the page as the server writes it now, a document, each time it was read. */
 export const onRefresh = (listener) => listeners.push(listener);
 
-/** Read the page again every `data-refresh` seconds of its main part, while somebody looks at it. `prepare(root)`
- *  is called with what comes. */
+/** Read the page again every `data-refresh` seconds of its main part, while somebody looks at it, and when somebody
+ *  looks again. `prepare(root)` is called with what comes. */
 export function startRefresh(prepare) {
   const seconds = Number(document.getElementById("main").dataset.refresh);
-  if (seconds) setInterval(() => document.hidden || refresh(prepare), seconds * SECOND_MS);
+  if (!seconds) return;
+  const look = () => document.hidden || refresh(prepare);
+  setInterval(look, seconds * SECOND_MS);
+  document.addEventListener("visibilitychange", look);
 }
 
 async function refresh(prepare) {

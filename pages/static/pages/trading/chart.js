@@ -95,6 +95,7 @@ function open(stock) {
   source?.close();
   setText(byId("stock-id"), stock.id);
   setText(byId("stock-name"), stock.name === stock.id ? "" : stock.name);
+  byId("stock-history").href = `/stocks/${encodeURIComponent(stock.id)}/`;
   candleSeries.applyOptions({
     priceFormat: { type: "price", precision: stock.decimals, minMove: Number(stock.increment) / 10_000 },
   });

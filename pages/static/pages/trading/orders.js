@@ -36,7 +36,8 @@ function orderRow(order) {
   const stock = el("button", { type: "button", class: "link", on: { click: () => select(order.stock_id) } }, order.stock_id);
   const change = el("button", { type: "button", class: "button small", on: { click: () => edit(order.order_id) } }, "Edit");
   const cancel = el("button", { type: "button", class: "button small", on: { click: () => cancelOne(order) } }, "Cancel");
-  for (const [button, verb] of [[change, "Edit"], [cancel, "Cancel"]]) {
+  const why = el("a", { class: "button small", href: `/orders/${order.order_id}/` }, "Why");
+  for (const [button, verb] of [[change, "Edit"], [cancel, "Cancel"], [why, "Why:"]]) {
     button.setAttribute("aria-label", `${verb} ${side} ${order.quantity} ${order.stock_id}`);
   }
   // A bounded order has two prices, and a stop none: only a single price can be changed.
@@ -48,7 +49,7 @@ function orderRow(order) {
     el("td", { class: "text" }, stock),
     el("td", { class: "text" }, el("span", { class: order.side }, side), ` ${termsOf(order)}`),
     el("td"), el("td"), el("td"), el("td"),
-    el("td", { class: "actions" }, change, " ", cancel),
+    el("td", { class: "actions" }, change, " ", cancel, " ", why),
   );
 }
 
