@@ -1,5 +1,7 @@
 from unittest.mock import patch
 
+from django.core.cache import cache
+
 from pages import leaderboard
 from pages.tests.base import PageTestCase
 from trade.tests.factories import UserFactory
@@ -40,6 +42,13 @@ class LeaderboardPageTests(PageTestCase):
         self.page(None, PATH)
         with self.assertNumQueries(0):
             self.page(None, PATH)
+
+    def test_the_first_visitor_after_a_while_reads_them_anew(self) -> None:
+        self.page(None, PATH)
+        UserFactory(username="dora", cash=10)
+        self.assertNotContains(self.page(None, PATH), "dora")
+        cache.delete(leaderboard._TURN)
+        self.assertContains(self.page(None, PATH), "dora")
 
     def test_a_name_is_text_whatever_it_holds(self) -> None:
         type(self.ann).objects.filter(pk=self.ann.pk).update(username="<script>alert(1)</script>")
