@@ -1,14 +1,14 @@
 """Who made how much of what they brought: the leaderboard.
 
 The return is (value now - brought) / brought. Value is as in `selectors.wealth`. Brought is cash paid in less cash
-taken out, and granted shares at their price when they were granted. It does not matter when somebody came, and
-depositing more moves nobody up.
+taken out, and granted shares at their price when they were granted. It does not matter when somebody came. A
+deposit is no profit: it brings a gain, or a loss, nearer to zero.
 
 Left out are staff, who can give themselves cash and shares, users who were deactivated, and who has brought
 nothing (or has taken out as much). Users without a password cannot log in: they are house bots, and are shown
 without a rank.
 
-Whole tables of accounts, holdings and grants are read, but none that grows with trading.
+Accounts, holdings, grants and transfers are read whole, but nothing that grows with trading.
 """
 
 from collections import defaultdict
