@@ -1,10 +1,11 @@
-"""`manage.py test`: the suite on SQLite, then its database tests on a throw-away PostgreSQL.
+"""`manage.py test`: the suite on SQLite, and beside it its database tests on a throw-away PostgreSQL.
 
 - Pass 1, in this process: everything, on a SQLite file of this run's own. Tests tagged "postgresql"
-  wait for pass 2.
+  are left to pass 2.
 - Pass 2, the same command in a process of its own with DATABASE_URL naming a cluster that lives as long
   as the pass: what uses the database (Django's TestCase and TransactionTestCase) or is tagged
-  "postgresql". Tests tagged "sqlite" stay out, and so do pure tests: no database, no difference.
+  "postgresql". Tests tagged "sqlite" stay out, and so do pure tests: no database, no difference. It runs
+  meanwhile and is shown when pass 1 has ended; with --failfast and --pdb it waits until then.
 - Where DATABASE_URL names PostgreSQL already, there is one pass, on that.
 
 The exit status and the closing lines count both. With BOURSE_REQUIRE_SERVERS=1, as in CI, a skipped
@@ -21,8 +22,8 @@ import tempfile
 import time
 import unittest
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ class BourseTestRunner(DiscoverRunner):
         self.report = Report()
         self.left_to_postgresql = 0
         self.shared_with_postgresql = 0
+        self._start_beside: Callable[[], None] | None = None
 
     @classmethod
     def add_arguments(cls, parser: ArgumentParser) -> None:
@@ -120,21 +122,37 @@ class BourseTestRunner(DiscoverRunner):
         return self.report.failed
 
     def _run_passes(self, test_labels: list[str]) -> Iterator[tuple[str, Report]]:
-        if self.database != "postgresql":
-            failed = super().run_tests(test_labels)
-            yield "SQLite", self.report
-            concerned = self.left_to_postgresql + self.shared_with_postgresql
-            if self.database == "sqlite" or not concerned or (failed and self.failfast):
+        beside: list[Callable[[], Report]] = []
+        with ExitStack() as stack:
+            if self.database != "postgresql":
+                if self.database == "both" and find_program("postgresql") and not (self.failfast or self.pdb):
+                    self._start_beside = lambda: beside.append(
+                        stack.enter_context(postgresql_pass(test_labels, is_shown_later=True))
+                    )
+                failed = super().run_tests(test_labels)
+                yield "SQLite", self.report
+                concerned = self._concern_postgresql()
+                if self.database == "sqlite" or not concerned or (failed and self.failfast):
+                    return
+            if find_program("postgresql"):
+                self.log("\nThe database tests once more, on PostgreSQL:")
+                second = beside or [stack.enter_context(postgresql_pass(test_labels))]
+                yield "PostgreSQL", second[0]()
                 return
-        if find_program("postgresql"):
-            self.log("\nThe database tests once more, on PostgreSQL:")
-            yield "PostgreSQL", run_on_postgresql(test_labels)
-        else:
-            self.log(
-                f"\nPostgreSQL was not found: {self.left_to_postgresql} tests that need it are skipped, "
-                f"{self.shared_with_postgresql} database tests ran on SQLite alone."
-            )
-            yield "PostgreSQL", Report(skipped=["it needs PostgreSQL"] * self.left_to_postgresql)
+        self.log(
+            f"\nPostgreSQL was not found: {self.left_to_postgresql} tests that need it are skipped, "
+            f"{self.shared_with_postgresql} database tests ran on SQLite alone."
+        )
+        yield "PostgreSQL", Report(skipped=["it needs PostgreSQL"] * self.left_to_postgresql)
+
+    def run_suite(self, suite: Any, **kwargs: Any) -> Any:
+        """Run the suite, with pass 2 beside it when some of it is for PostgreSQL, too."""
+        if self._start_beside is not None and self._concern_postgresql():
+            self._start_beside()
+        return super().run_suite(suite, **kwargs)
+
+    def _concern_postgresql(self) -> int:
+        return self.left_to_postgresql + self.shared_with_postgresql
 
     def _sum_up(self, reports: dict[str, Report], seconds: float) -> int:
         total = sum(reports.values(), Report())
@@ -233,25 +251,42 @@ def require_postgresql() -> None:
         raise CommandError("PostgreSQL was not found: there is no initdb on PATH or in /usr/lib/postgresql.")
 
 
-def run_on_postgresql(test_labels: list[str]) -> Report:
-    """Run this same command once more, on a cluster that ends with it."""
-    with postgresql_cluster() as server, tempfile.TemporaryDirectory(prefix="bourse-test-") as folder:
-        report = Path(folder) / "report.json"
+@contextmanager
+def postgresql_pass(
+    test_labels: list[str], *, is_shown_later: bool = False
+) -> Iterator[Callable[[], Report]]:
+    """This same command once more, on a cluster that ends with it; call what it gives for the report.
+
+    With `is_shown_later` what it prints comes then.
+    """
+    with ExitStack() as stack:
+        server = stack.enter_context(postgresql_cluster())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bourse-test-")))
+        report, said = folder / "report.json", folder / "said"
+        output = stack.enter_context(said.open("wb")) if is_shown_later else None
         sys.stdout.flush()
         environment = {**os.environ, "DATABASE_URL": server.url, REPORT: str(report)}
-        process = subprocess.Popen(this_command(test_labels), env=environment)
-        try:
+        process = subprocess.Popen(
+            this_command(test_labels), env=environment, stdout=output, stderr=output and subprocess.STDOUT
+        )
+
+        def finish() -> Report:
             status = process.wait()
-        except KeyboardInterrupt as interrupt:
+            if output is not None:
+                sys.stderr.write(said.read_text(errors="replace"))
+            if report.exists():
+                return Report(**json.loads(report.read_text()))
+            print(f"The tests on PostgreSQL ended with status {status} and no report.", file=sys.stderr)
+            return Report(errors=1)
+
+        try:
+            yield finish
+        except BaseException as error:
             # Ctrl-C has reached it as well. The cluster outlives it either way.
-            if isinstance(interrupt, Terminated):
+            if isinstance(error, Terminated) or not isinstance(error, KeyboardInterrupt):
                 process.terminate()
             process.wait()
             raise
-        if report.exists():
-            return Report(**json.loads(report.read_text()))
-    print(f"The tests on PostgreSQL ended with status {status} and no report.", file=sys.stderr)
-    return Report(errors=1)
 
 
 def this_command(test_labels: list[str]) -> list[str]:
