@@ -19,7 +19,6 @@ from django.db import Error as DatabaseError
 from market_feed.streams.admission import Admission
 from market_feed.streams.books import BookDesk
 from market_feed.streams.candles import CandleDesk
-from market_feed.streams.database import DatabaseThreads
 from market_feed.streams.news import GROUP, crosses_processes, decode_batches, this_process
 from market_feed.streams.prices import PriceDesk
 from market_feed.streams.private import PrivateDesk
@@ -27,6 +26,7 @@ from market_feed.streams.sockets import Socket
 from market_feed.streams.stored import StockPosition, StoredMarket
 from market_feed.streams.ticks import TickDesk
 from market_feed.streams.trades import TradeDesk
+from trade.engine.database_threads import DatabaseThreads
 from trade.signals import CommittedBatch
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ LAYER_RETRY_S = 2.0
 # Batches handed over and not yet taken. Beyond that they are dropped here and read from the database.
 MAX_INBOX = 10_000
 GOING_AWAY = 1001
+# Those in which a hub reads.
+DATABASE_THREADS = 3
 
 T = TypeVar("T")
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, "Hub"] = WeakKeyDictionary()
@@ -59,7 +61,7 @@ class Hub:
         self.private = PrivateDesk(self)
         self._desks = (self.trades, self.ticks, self.candles, self.books, self.prices, self.private)
         self.admission = Admission(self)
-        self._database = DatabaseThreads()
+        self._database = DatabaseThreads(DATABASE_THREADS, "streams")
         self._inbox: deque[CommittedBatch] = deque()
         self._inbox_lock = threading.Lock()
         # Whether the loop has been told of what is in the inbox.
@@ -116,7 +118,7 @@ class Hub:
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """The answer of a query, run in one of the hub's threads."""
-        return await self.loop.run_in_executor(self._database.pool, self._database.run, function, *args)
+        return await self._database.run(function, *args)
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something beside; its failure is logged, and cured by the next comparison."""
