@@ -9,6 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from pages.rendering import render_page
+from trade.apis.viewers import owner_of
 from trade.selectors.orders import orders_of
 from trade.selectors.why import explain_order
 from users.models import User
@@ -41,7 +42,7 @@ def why(request: HttpRequest, order_id: str) -> HttpResponse:
     assert isinstance(viewer, User)
     story = explain_order(
         UUID(order_id),
-        user_id=None if viewer.is_staff else viewer.pk,
+        user_id=owner_of(viewer),
         since_sequence=_whole(request, "since_sequence"),
         limit=FACTS,
     )

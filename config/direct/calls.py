@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 from trade.apis import entry
 from trade.apis.batches import BatchView
 from trade.apis.orders import OrdersView, OrderView
+from trade.apis.viewers import owner_of
 from trade.engine.awaited import in_thread
 from users.models import User
 from users.routes import ID_PATTERNS
@@ -151,7 +152,7 @@ async def _replace_in_loop(caller: Caller) -> entry.Answer:
 
 
 def _cancel(caller: Caller) -> entry.Answer:
-    return entry.cancel(None if caller.user.is_staff else caller.user.pk, caller.order_id)
+    return entry.cancel(owner_of(caller.user), caller.order_id)
 
 
 async def _cancel_in_loop(caller: Caller) -> entry.Answer:

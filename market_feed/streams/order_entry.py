@@ -17,10 +17,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import (
     APIException,
@@ -29,18 +29,20 @@ from rest_framework.exceptions import (
     Throttled,
     ValidationError,
 )
+from rest_framework.status import HTTP_201_CREATED
 
 from market_feed.streams.access import Visitor, still_welcome
 from market_feed.streams.departures import OwnOrders
 from market_feed.streams.frames import Frame, encode
 from market_feed.streams.sockets import Socket
-from trade.apis.inputs import CancelQuery, ChangeInput, OrderInput, StrictBooleanField, new_order
+from trade.apis import entry
+from trade.apis.inputs import CancelQuery, StrictBooleanField
 from trade.apis.outcomes import errors_of
 from trade.apis.rendering import render_order
+from trade.apis.viewers import owner_of
 from trade.engine import awaited, get_engine
 from trade.services.refusals import EngineBusy
 from users.exceptions import DatabaseUnavailable, Refusal
-from users.fields import to_units
 from users.inputs import StrictSerializer, validated
 from users.models import User
 from users.throttling import UserThrottle
@@ -199,17 +201,14 @@ class OrderEntry:
 
     async def _place(self, user: User, body: Body) -> Body:
         order_body = validated(PlaceRequest, body)["order"]
-        wanted = new_order(user.pk, validated(OrderInput, order_body))
-        started = timezone.now()
-        order = await awaited.place_order(wanted)
-        is_new = order.created_at >= started
-        if is_new:
-            self._own_orders.add(order.order_id)
-        return {"type": "placed", "status": 201 if is_new else 200, "order": render_order(order)}
+        status, order = await entry.place_awaited(user.pk, order_body)
+        if status == HTTP_201_CREATED:
+            self._own_orders.add(UUID(order["order_id"]))
+        return {"type": "placed", "status": status, "order": order}
 
     async def _cancel(self, user: User, body: Body) -> Body:
         order_id = validated(OrderRequest, body)["order_id"]
-        order = await awaited.cancel_order(order_id, None if user.is_staff else user.pk)
+        order = await awaited.cancel_order(order_id, owner_of(user))
         return {"type": "cancelled", "status": 200, "order": render_order(order)}
 
     async def _cancel_all(self, user: User, body: Body) -> Body:
@@ -220,14 +219,8 @@ class OrderEntry:
     async def _replace(self, user: User, body: Body) -> Body:
         named = {"order_id": body.pop("order_id")} if "order_id" in body else {}
         order_id = validated(OrderRequest, named)["order_id"]
-        change = validated(ChangeInput, body)
-        price = change.get("price")
-        order = await awaited.replace_order(
-            order_id,
-            user.pk,
-            price=None if price is None else to_units(price),
-            quantity=change.get("quantity"),
-        )
+        change = entry.read_change(body)
+        order = await awaited.replace_order(order_id, user.pk, **change._asdict())
         return {"type": "replaced", "status": 200, "order": render_order(order)}
 
     async def _cancel_on_disconnect(self, user: User, body: Body) -> Body:

@@ -6,7 +6,7 @@ are for event loops; the others wait in the caller's thread.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.utils import timezone
@@ -26,9 +26,23 @@ from users.inputs import validated
 Answer = tuple[int, Any]
 
 
+class NewTerms(NamedTuple):
+    """What an order is to become: its price in units and its total quantity, None where it keeps it."""
+
+    price: int | None
+    quantity: int | None
+
+
 def read_order(user_id: int, data: Any) -> NewOrder:
     """The order that a body asks for."""
     return new_order(user_id, validated(OrderInput, data))
+
+
+def read_change(data: Any) -> NewTerms:
+    """The change of an order that a body asks for."""
+    change = validated(ChangeInput, data)
+    price = change.get("price")
+    return NewTerms(None if price is None else to_units(price), change.get("quantity"))
 
 
 def place(user_id: int, data: Any) -> Answer:
@@ -58,14 +72,7 @@ async def place_batch_awaited(user_id: int, data: Any) -> Answer:
 
 def replace(user_id: int, order_id: str, data: Any) -> Answer:
     """200 with the order under its new price or total quantity."""
-    change = validated(ChangeInput, data)
-    price = change.get("price")
-    order = get_engine().replace_order(
-        UUID(order_id),
-        user_id,
-        price=None if price is None else to_units(price),
-        quantity=change.get("quantity"),
-    )
+    order = get_engine().replace_order(UUID(order_id), user_id, **read_change(data)._asdict())
     return status.HTTP_200_OK, render_order(order)
 
 

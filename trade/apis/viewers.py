@@ -3,6 +3,7 @@
 from rest_framework.request import Request
 
 from users.apis import viewer_of
+from users.models import User
 from users.selectors import ME, visible_user
 
 
@@ -20,5 +21,9 @@ def trader_id(request: Request, user_id: str) -> int:
 
 def owner_filter(request: Request) -> int | None:
     """Whose orders this request may touch: its user's own; for staff anybody's, which is None."""
-    viewer = viewer_of(request)
+    return owner_of(viewer_of(request))
+
+
+def owner_of(viewer: User) -> int | None:
+    """As `owner_filter`, of who is asking."""
     return None if viewer.is_staff else viewer.pk
